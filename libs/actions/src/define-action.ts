@@ -1,0 +1,210 @@
+import { LIMITS, type JsonObject, type LogLevel } from '@callboard/envelope';
+import { z } from 'zod';
+import type {
+  ActionAttributes,
+  ActionDescriptor,
+  InputKind,
+  Ordering,
+  PromptArgument,
+  RetryPolicy,
+  Surface,
+} from './descriptor.js';
+
+/** What a running action knows of its command, and how it speaks while it runs. */
+export interface ActionContext {
+  correlationId: string;
+  /** Equal for every attempt of one command, and for every command that the caller declared to be the same. */
+  idempotencyKey: string;
+  tenantId: string;
+  userId: string;
+  /** 1 for the first attempt. */
+  attempt: number;
+  deadlineAt: Date;
+  /** Fires when the deadline passes, the command is cancelled, or this process may no longer run it. */
+  signal: AbortSignal;
+  /** Grows with every change of owner of the command's partition; a far side that keeps the highest can refuse a stale runner. */
+  fence: number;
+  /** Tells a waiting caller how far the action is; stored, never blocks. `total` where it is known. */
+  progress(progress: number, total?: number, message?: string): void;
+  /** Tells a waiting caller a line of log; never put secrets or personal data in. */
+  log(level: LogLevel, data: unknown, logger?: string): void;
+  /** Kinds of input that the caller can give. */
+  inputCapabilities: ReadonlySet<InputKind>;
+  /** Answers to an earlier `inputRequired`, by its keys; empty in the first round. */
+  inputResponses: Readonly<JsonObject>;
+  /** The `state` of an earlier `inputRequired`. */
+  requestState: string | undefined;
+}
+
+/** A result as MCP has it: `CallToolResult`, `ReadResourceResult` or `GetPromptResult`, by surface. */
+export type ActionResult = JsonObject;
+
+/** What a handler may return: text for the common case, a whole result, or a question back to the caller. */
+export type ActionReturn = string | ActionResult | InputRequired;
+
+/**
+ * Asks the caller for input; the call is made again with the answers, as a new command. The action must be able to run again from
+ * the start with what `state` and the answers hold.
+ */
+export interface InputRequired {
+  [member: string]: unknown;
+  resultType: 'input_required';
+  inputRequests?: { [key: string]: { method: string; params?: JsonObject } };
+  requestState?: string;
+}
+
+export function inputRequired(ask: Omit<InputRequired, 'resultType'>): InputRequired {
+  return { ...ask, resultType: 'input_required' };
+}
+
+/**
+ * A failure that the author foresaw. It ends the attempt; `retryable` (the default is false) says whether another attempt may help.
+ * The message reaches the caller. Anything else that is thrown is retried by the policy, and the caller learns only that it failed.
+ */
+export class ActionError extends Error {
+  override readonly name = 'ActionError';
+  readonly code: string;
+  readonly retryable: boolean;
+  constructor(message: string, options: { code?: string; retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = options.code ?? 'action_failed';
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+export type Handler<Args> = (args: Args, context: ActionContext) => Promise<ActionReturn> | ActionReturn;
+
+export interface ActionDefinition {
+  readonly descriptor: ActionDescriptor;
+  /** Runs with arguments that were checked against `input_schema`. */
+  readonly run: Handler<JsonObject>;
+}
+
+interface CommonOptions {
+  title?: string;
+  description: string;
+  attributes?: Partial<ActionAttributes>;
+  deadlineMs?: number;
+  retry?: Partial<RetryPolicy>;
+  ordering?: Ordering;
+  compensation?: string;
+  requiresInput?: InputKind[];
+  longRunning?: boolean;
+}
+
+export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends CommonOptions {
+  /** MCP name, `tool.method`. */
+  id: string;
+  /** A zod object, or a JSON Schema (2020-12) of an object. */
+  input: Schema;
+  output?: z.ZodType | JsonObject;
+  run: Handler<Schema extends z.ZodObject ? z.infer<Schema> : JsonObject>;
+}
+
+const ACTION_ID = /^[A-Za-z0-9_./-]{1,64}$/;
+const DEFAULT_DEADLINE_MS = 60_000;
+
+/**
+ * Defines an action that MCP clients see as a tool.
+ *
+ * Defaults: not read-only, destructive, not idempotent, open world (MCP's own, the careful side); a deadline of 60 s; one attempt,
+ * or five where it is idempotent or read-only; ordered by principal, or not at all where it is read-only.
+ *
+ * @throws TypeError when the definition cannot work, naming the action and the option.
+ */
+export function defineAction<Schema extends z.ZodObject | JsonObject>(options: ActionOptions<Schema>): ActionDefinition {
+  if (!ACTION_ID.test(options.id)) {
+    throw new TypeError(`action "${options.id}": id must match ${ACTION_ID.source}`);
+  }
+  const zodInput = options.input instanceof z.ZodType ? options.input : undefined;
+  const run = options.run as Handler<JsonObject>;
+  return {
+    descriptor: {
+      ...describe(options.id, options, { kind: 'tool' }),
+      input_schema: toJsonSchema(options.input),
+      ...(options.output && { output_schema: toJsonSchema(options.output) }),
+    },
+    // zod also fills in defaults and transforms, which the JSON Schema check cannot do.
+    run: zodInput ? (args, context) => run(zodInput.parse(args) as JsonObject, context) : run,
+  };
+}
+
+export interface ResourceOptions extends CommonOptions {
+  name: string;
+  /** A fixed URI, or an RFC 6570 template with simple `{name}` expressions. */
+  uri: string;
+  mimeType?: string;
+  /** Returns `{contents: [...]}`; the variables of the template are in `args`, and always `uri`. */
+  run: Handler<{ uri: string } & JsonObject>;
+}
+
+/** Defines an action that MCP clients read as a resource; read-only by nature. Its id is `resource.<name>`. */
+export function defineResource(options: ResourceOptions): ActionDefinition {
+  const shared = { name: options.name, ...(options.mimeType && { mime_type: options.mimeType }) };
+  const surface: Surface = options.uri.includes('{')
+    ? { kind: 'resource_template', uri_template: options.uri, ...shared }
+    : { kind: 'resource', uri: options.uri, ...shared };
+  const attributes = { read_only: true, ...options.attributes };
+  return {
+    descriptor: {
+      ...describe(`resource.${options.name}`, { ...options, attributes }, surface),
+      input_schema: { type: 'object', properties: { uri: { type: 'string' } }, required: ['uri'] },
+    },
+    run: options.run as Handler<JsonObject>,
+  };
+}
+
+export interface PromptOptions extends CommonOptions {
+  name: string;
+  arguments?: PromptArgument[];
+  /** Returns `{messages: [...]}`. */
+  run: Handler<Record<string, string>>;
+}
+
+/** Defines an action that MCP clients get as a prompt; read-only by nature. Its id is `prompt.<name>`. */
+export function definePrompt(options: PromptOptions): ActionDefinition {
+  const args = options.arguments ?? [];
+  const attributes = { read_only: true, ...options.attributes };
+  return {
+    descriptor: {
+      ...describe(`prompt.${options.name}`, { ...options, attributes }, { kind: 'prompt', name: options.name, arguments: args }),
+      input_schema: {
+        type: 'object',
+        properties: Object.fromEntries(args.map(({ name }) => [name, { type: 'string' }])),
+        required: args.filter(({ required }) => required).map(({ name }) => name),
+      },
+    },
+    run: options.run as unknown as Handler<JsonObject>,
+  };
+}
+
+function describe(id: string, options: CommonOptions, surface: Surface): Omit<ActionDescriptor, 'input_schema'> {
+  const readOnly = options.attributes?.read_only ?? false;
+  const attributes = { destructive: !readOnly, idempotent: readOnly, open_world: true, ...options.attributes, read_only: readOnly };
+  const deadline = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+  if (!Number.isInteger(deadline) || deadline < LIMITS.minDeadlineMs || deadline > LIMITS.maxDeadlineMs) {
+    throw new TypeError(`action "${id}": deadlineMs must be a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`);
+  }
+  return {
+    id,
+    ...(options.title && { title: options.title }),
+    description: options.description,
+    attributes,
+    deadline_ms: deadline,
+    retry: {
+      max_attempts: attributes.idempotent || attributes.read_only ? 5 : 1,
+      backoff_ms: 200,
+      max_backoff_ms: 30_000,
+      ...options.retry,
+    },
+    ordering: options.ordering ?? (readOnly ? 'none' : 'principal'),
+    ...(options.compensation && { compensation: options.compensation }),
+    surface,
+    ...(options.requiresInput && { requires_input: options.requiresInput }),
+    ...(options.longRunning && { long_running: true }),
+  };
+}
+
+function toJsonSchema(schema: z.ZodType | JsonObject): JsonObject {
+  return schema instanceof z.ZodType ? (z.toJSONSchema(schema, { io: 'input' }) as JsonObject) : schema;
+}

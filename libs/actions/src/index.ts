@@ -1,0 +1,35 @@
+export { ActionSet } from './action-set.js';
+export { checkArguments } from './arguments.js';
+export {
+  ActionError,
+  defineAction,
+  definePrompt,
+  defineResource,
+  inputRequired,
+  type ActionContext,
+  type ActionDefinition,
+  type ActionOptions,
+  type ActionResult,
+  type ActionReturn,
+  type Handler,
+  type InputRequired,
+} from './define-action.js';
+export type {
+  ActionAttributes,
+  ActionDescriptor,
+  InputKind,
+  Ordering,
+  PromptArgument,
+  RetryPolicy,
+  Surface,
+} from './descriptor.js';
+export { defaultOrderingKey } from './ordering.js';
+export {
+  Announcer,
+  Catalog,
+  HEARTBEAT_MS,
+  HEARTBEAT_TTL_MS,
+  type CatalogView,
+  type RegisteredAction,
+  type RegistryStore,
+} from './registry.js';

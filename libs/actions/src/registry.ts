@@ -1,0 +1,172 @@
+/**
+ * The registry: which actions exist right now, told by the services that serve them.
+ *
+ * A service instance puts two kinds of records into one key-value bucket:
+ *   `catalogs.<digest>`              the descriptors, stored once under the hash of their content;
+ *   `services.<service>.<instance>`  a heartbeat that names the digest, with a time to live.
+ * The heartbeat is small, so beating often is cheap; when an instance dies its key expires, and what nobody else announces is gone.
+ * Deleting the key at shutdown makes that immediate.
+ *
+ * Invariants: an action is listed exactly while a live instance announces it (R1); readers never see half a catalog, because a
+ * heartbeat is put only after the catalog that it names (R2).
+ */
+import { createHash } from 'node:crypto';
+import { CallboardError, encodeToken } from '@callboard/envelope';
+import type { ActionSet } from './action-set.js';
+import type { ActionDescriptor } from './descriptor.js';
+
+/** What the registry needs of a key-value store; `libs/jetstream` has the real one. */
+export interface RegistryStore {
+  get(key: string): Promise<Uint8Array | undefined>;
+  put(key: string, value: Uint8Array, options: { ttlMs: number }): Promise<void>;
+  delete(key: string): Promise<void>;
+  /** Calls back for every present key, then for every change; `undefined` when a key is deleted or expires. Resolves after the first pass. */
+  watch(keys: string, onEntry: (key: string, value: Uint8Array | undefined) => void): Promise<{ stop(): void }>;
+}
+
+export const HEARTBEAT_MS = 2_000;
+export const HEARTBEAT_TTL_MS = 10_000;
+const CATALOG_TTL_MS = 3_600_000;
+const CATALOG_REFRESH_MS = 1_200_000;
+const MAX_CATALOG_BYTES = 1_000_000;
+
+/** Announces an `ActionSet` until it is stopped. */
+export class Announcer {
+  readonly #key: string;
+  #catalogDigest = '';
+  #catalogPutAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #work: Promise<void> = Promise.resolve();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(
+    private readonly store: RegistryStore,
+    private readonly actions: ActionSet,
+    private readonly who: { service: string; instance: string },
+    private readonly onError: (error: unknown) => void,
+  ) {
+    this.#key = `services.${encodeToken(who.service)}.${encodeToken(who.instance)}`;
+  }
+
+  /** Resolves when the actions are announced; beats from then on. */
+  async start(): Promise<void> {
+    this.#unsubscribe = this.actions.onChange(() => void this.#beat().catch(this.onError));
+    await this.#beat();
+    this.#timer = setInterval(() => void this.#beat().catch(this.onError), HEARTBEAT_MS);
+  }
+
+  /** Takes the announcement back. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    clearInterval(this.#timer);
+    await this.#work.catch(() => undefined);
+    await this.store.delete(this.#key);
+  }
+
+  /** One after the other: a slow beat must not overtake the next, or an old catalog would win. */
+  #beat(): Promise<void> {
+    return (this.#work = this.#work.catch(() => undefined).then(() => this.#announce()));
+  }
+
+  async #announce(): Promise<void> {
+    if (this.#stopped) return;
+    const catalog = Buffer.from(JSON.stringify([...this.actions].map((action) => action.descriptor)));
+    if (catalog.byteLength > MAX_CATALOG_BYTES) {
+      throw new CallboardError('internal', `The actions of ${this.who.service} are too many to announce: ${catalog.byteLength} bytes, at most ${MAX_CATALOG_BYTES}`);
+    }
+    const digest = createHash('sha256').update(catalog).digest('hex').slice(0, 32);
+    if (digest !== this.#catalogDigest || Date.now() - this.#catalogPutAt > CATALOG_REFRESH_MS) {
+      await this.store.put(`catalogs.${digest}`, catalog, { ttlMs: CATALOG_TTL_MS });
+      this.#catalogPutAt = Date.now();
+      this.#catalogDigest = digest;
+    }
+    const beat = { service: this.who.service, instance: this.who.instance, catalog: digest };
+    await this.store.put(this.#key, Buffer.from(JSON.stringify(beat)), { ttlMs: HEARTBEAT_TTL_MS });
+  }
+}
+
+export interface RegisteredAction extends ActionDescriptor {
+  /** The service that announces it. */
+  service: string;
+  /** How many live instances announce it. */
+  instances: number;
+}
+
+/** A consistent view of all actions. Replaced as a whole when anything changes. */
+export interface CatalogView {
+  /** Changes exactly when the actions change. */
+  readonly version: string;
+  readonly actions: ReadonlyMap<string, RegisteredAction>;
+}
+
+/** Follows the registry. `view` is always the latest complete view. */
+export class Catalog {
+  view: CatalogView = { version: '', actions: new Map() };
+  readonly #instances = new Map<string, { service: string; catalog: string }>();
+  readonly #catalogs = new Map<string, ActionDescriptor[]>();
+  readonly #listeners = new Set<(view: CatalogView, before: CatalogView) => void>();
+  #watch: { stop(): void } | undefined;
+  #rebuilding: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly store: RegistryStore,
+    private readonly onError: (error: unknown) => void,
+  ) {}
+
+  async start(): Promise<void> {
+    this.#watch = await this.store.watch('services.>', (key, value) => {
+      if (value === undefined) {
+        this.#instances.delete(key);
+      } else {
+        const beat = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
+        if (this.#instances.get(key)?.catalog === beat.catalog) return;
+        this.#instances.set(key, { service: beat.service, catalog: beat.catalog });
+      }
+      this.#rebuilding = this.#rebuilding.then(() => this.#rebuild()).catch(this.onError);
+    });
+    await this.#rebuilding;
+  }
+
+  stop(): void {
+    this.#watch?.stop();
+  }
+
+  get(actionId: string): RegisteredAction | undefined {
+    return this.view.actions.get(actionId);
+  }
+
+  onChange(listener: (view: CatalogView, before: CatalogView) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #rebuild(): Promise<void> {
+    const live = new Set([...this.#instances.values()].map(({ catalog }) => catalog));
+    for (const digest of live) {
+      if (this.#catalogs.has(digest)) continue;
+      const bytes = await this.store.get(`catalogs.${digest}`);
+      if (bytes) this.#catalogs.set(digest, JSON.parse(Buffer.from(bytes).toString()) as ActionDescriptor[]);
+    }
+    for (const digest of this.#catalogs.keys()) if (!live.has(digest)) this.#catalogs.delete(digest);
+
+    const actions = new Map<string, RegisteredAction>();
+    // Sorted, so that every replica settles a name that two services claim in the same way: the first service keeps it.
+    for (const [, { service, catalog }] of [...this.#instances].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      for (const descriptor of this.#catalogs.get(catalog) ?? []) {
+        const known = actions.get(descriptor.id);
+        if (!known) actions.set(descriptor.id, { ...descriptor, service, instances: 1 });
+        else if (known.service === service) known.instances += 1;
+      }
+    }
+    const sorted = new Map([...actions].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const before = this.view;
+    const version = createHash('sha256')
+      .update(JSON.stringify([...sorted.values()].map((action) => ({ ...action, instances: 0 }))))
+      .digest('hex')
+      .slice(0, 16);
+    this.view = { version, actions: sorted };
+    if (version !== before.version) for (const listener of this.#listeners) listener(this.view, before);
+  }
+}

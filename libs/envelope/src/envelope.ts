@@ -1,0 +1,183 @@
+import 'reflect-metadata';
+import {
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNotEmpty,
+  IsObject,
+  IsOptional,
+  IsString,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+  validateSync,
+} from 'class-validator';
+import { CallboardError } from './errors.js';
+import { LIMITS } from './limits.js';
+import type { ActionName } from './subjects.js';
+
+export const ENVELOPE_VERSION = '1.0';
+
+export const PRIORITIES = ['high', 'normal', 'low'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+export type JsonObject = { [name: string]: unknown };
+
+/** What undoes a done step of a saga. */
+export class Compensation implements ActionName {
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.actionNameChars)
+  tool!: string;
+
+  @IsString()
+  @MaxLength(LIMITS.actionNameChars)
+  method!: string;
+
+  @IsObject()
+  args!: JsonObject;
+}
+
+/**
+ * One durable request to run an action, exactly as it is on the wire (JSON, snake_case). Members that are not named here are
+ * kept as they came, so that a newer publisher and an older runner agree; an unknown `envelope_version` is refused.
+ */
+export class CommandEnvelope implements ActionName {
+  @IsIn([ENVELOPE_VERSION])
+  envelope_version!: typeof ENVELOPE_VERSION;
+
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  correlation_id!: string;
+
+  /** What the caller called this command; absent when it did not. */
+  @IsOptional()
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  idempotency_key?: string;
+
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  tenant_id!: string;
+
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  user_id!: string;
+
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.actionNameChars)
+  tool!: string;
+
+  /** Empty for an action whose id has no dot. */
+  @IsString()
+  @MaxLength(LIMITS.actionNameChars)
+  method!: string;
+
+  @IsObject()
+  args!: JsonObject;
+
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  ordering_key!: string;
+
+  /** Milliseconds from acceptance to the deadline. */
+  @IsInt()
+  @Min(LIMITS.minDeadlineMs)
+  @Max(LIMITS.maxDeadlineMs)
+  deadline_ms!: number;
+
+  @IsIn(PRIORITIES)
+  priority!: Priority;
+
+  @IsBoolean()
+  accept_partials!: boolean;
+
+  @IsBoolean()
+  accept_async!: boolean;
+
+  @IsOptional()
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  saga_id?: string;
+
+  @IsOptional()
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  saga_step?: string;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  compensation?: Compensation;
+
+  /** ISO 8601, UTC. */
+  @IsISO8601({ strict: true })
+  issued_at!: string;
+
+  /** `issued_at` plus `deadline_ms`, ISO 8601, UTC. */
+  @IsISO8601({ strict: true })
+  deadline_at!: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(128)
+  traceparent?: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(512)
+  tracestate?: string;
+
+  /** Which kinds of input the caller can give half-way: any of `elicitation`, `sampling`, `roots`. */
+  @IsOptional()
+  @IsString({ each: true })
+  input_capabilities?: string[];
+
+  /** The caller's answers to what the action asked in an earlier round, by the action's own keys. */
+  @IsOptional()
+  @IsObject()
+  input_responses?: JsonObject;
+
+  /** What the action asked to be given back with the answers; sealed while it was outside. */
+  @IsOptional()
+  @IsString()
+  request_state?: string;
+}
+
+/**
+ * The trust boundary of every consumer: bytes or parsed JSON in, a valid envelope out.
+ * @throws CallboardError `invalid_request`, naming the members that are wrong and never their values.
+ */
+export function parseEnvelope(data: Uint8Array | JsonObject): CommandEnvelope {
+  let value: unknown = data;
+  if (data instanceof Uint8Array) {
+    if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
+    try {
+      value = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8'));
+    } catch {
+      throw new CallboardError('invalid_request', 'The envelope is not JSON');
+    }
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw new CallboardError('invalid_request', 'The envelope is not a JSON object');
+  }
+  const envelope = Object.assign(new CommandEnvelope(), value as JsonObject);
+  if (envelope.compensation !== null && typeof envelope.compensation === 'object') {
+    envelope.compensation = Object.assign(new Compensation(), envelope.compensation);
+  }
+  const wrong = validateSync(envelope, { forbidUnknownValues: false, validationError: { target: false, value: false } });
+  if (wrong.length > 0) {
+    throw new CallboardError('invalid_request', `The envelope has wrong members: ${wrong.map((error) => error.property).join(', ')}`);
+  }
+  return envelope;
+}

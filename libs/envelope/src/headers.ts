@@ -1,0 +1,12 @@
+/** Names of the NATS headers that Callboard sets or reads. */
+export const HEADER = {
+  contentType: 'Content-Type',
+  msgId: 'Nats-Msg-Id',
+  expectedLastSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+  /** SHA-256 of what the caller asked for; two commands with one correlation id and two fingerprints are a conflict. */
+  fingerprint: 'Callboard-Fingerprint',
+} as const;
+
+export const JSON_CONTENT_TYPE = 'application/json';

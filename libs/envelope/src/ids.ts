@@ -1,0 +1,49 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { actionId, type ActionName } from './subjects.js';
+
+/** A fresh correlation id: `c_` and 24 characters, unguessable (144 bits), safe in subjects, URLs and file names. */
+export function newCorrelationId(): string {
+  return `c_${nextRandom().toString('base64url')}`;
+}
+
+// One system call feeds many ids: randomBytes(18) alone costs more than the rest of building an envelope.
+const POOL_BYTES = 18 * 256;
+let pool = Buffer.alloc(0);
+let used = 0;
+function nextRandom(): Buffer {
+  if (used + 18 > pool.length) {
+    pool = randomBytes(POOL_BYTES);
+    used = 0;
+  }
+  used += 18;
+  return pool.subarray(used - 18, used);
+}
+
+export interface IdempotencyScope {
+  tenantId: string;
+  userId: string;
+  action: ActionName;
+  idempotencyKey: string;
+}
+
+/** The correlation id that an idempotency key stands for: `i_` and 43 characters, equal exactly for equal scopes. */
+export function idempotentCorrelationId(scope: IdempotencyScope): string {
+  const parts = [scope.tenantId, scope.userId, actionId(scope.action), scope.idempotencyKey];
+  return `i_${createHash('sha256').update(JSON.stringify(parts)).digest('base64url')}`;
+}
+
+/**
+ * SHA-256 of a JSON value, independent of the order of object members. The value must be plain JSON; recursion is bounded by
+ * the nesting depth that the edge admits.
+ */
+export function fingerprint(value: unknown): string {
+  return createHash('sha256').update(canonical(value)).digest('base64url');
+}
+
+function canonical(value: unknown): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`;
+}

@@ -1,0 +1,36 @@
+export {
+  CommandEnvelope,
+  Compensation,
+  ENVELOPE_VERSION,
+  PRIORITIES,
+  parseEnvelope,
+  type JsonObject,
+  type Priority,
+} from './envelope.js';
+export { CallboardError, ERROR_CODES, type ErrorBody, type ErrorCode, type ErrorKind } from './errors.js';
+export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
+export { fingerprint, idempotentCorrelationId, newCorrelationId, type IdempotencyScope } from './ids.js';
+export { LIMITS } from './limits.js';
+export {
+  LOG_LEVELS,
+  OUTCOME_STATUSES,
+  parseOutcome,
+  type LogLevel,
+  type Outcome,
+  type OutcomeStatus,
+  type Progress,
+} from './outcome.js';
+export {
+  COMMAND_SUBJECTS,
+  LIVE_PREFIX,
+  actionId,
+  commandSubject,
+  outcomeSubject,
+  parseActionId,
+  parseStoredCommandSubject,
+  partitionSubjects,
+  progressSubject,
+  type ActionName,
+  type CommandAddress,
+} from './subjects.js';
+export { decodeToken, encodeToken } from './token.js';

@@ -1,0 +1,15 @@
+/** Sizes that hold everywhere, because a subject, a header or a stream message must carry them. */
+export const LIMITS = {
+  /** Characters of a tenant, user, ordering key or idempotency key. */
+  nameChars: 256,
+  /** Characters of a tool, and of a method. */
+  actionNameChars: 64,
+  /** Bytes of a command's JSON, which travels in one NATS message. */
+  envelopeBytes: 1024 * 1024 - 16 * 1024,
+  /** Bytes of an outcome's JSON. */
+  outcomeBytes: 1024 * 1024 - 16 * 1024,
+  /** Nesting of arguments. */
+  depth: 64,
+  minDeadlineMs: 1,
+  maxDeadlineMs: 7 * 24 * 3600 * 1000,
+} as const;

@@ -1,0 +1,308 @@
+/**
+ * The one declaration of every stream, consumer, key-value bucket and NATS user. The supervisor, the operator's
+ * `streams apply|check`, the server's permissions and (later) the Helm chart are all made from it; nothing else creates or
+ * changes any of them.
+ */
+import { COMMAND_SUBJECTS, LIVE_PREFIX, partitionSubjects } from '@callboard/envelope';
+import {
+  AckPolicy,
+  DeliverPolicy,
+  DiscardPolicy,
+  PriorityPolicy,
+  RetentionPolicy,
+  StorageType,
+  type ConsumerConfig,
+  type StreamConfig,
+} from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+
+export const STREAM = {
+  commands: 'COMMANDS',
+  outcomes: 'OUTCOMES',
+  sessions: 'SESSIONS',
+  deadLetters: 'DEAD_LETTERS',
+} as const;
+
+export const BUCKET = {
+  /** Which actions exist: see the registry in `libs/actions`. */
+  actions: 'ACTIONS',
+  /** Which runner owns which partition of the commands. */
+  leases: 'LEASES',
+  /** 2025-era MCP sessions: the handshake that any replica can repeat. */
+  sessions: 'MCP_SESSIONS',
+} as const;
+
+/** Priority group of a partition's consumer: only the pinned owner is served. */
+export const OWNER_GROUP = 'owner';
+
+export interface TopologyOptions {
+  /** Number of command partitions: the most runners that can share the work. Fixed once commands are stored. */
+  partitions: number;
+  replicas: number;
+  /** How long finished commands and outcomes are kept; also how long an idempotency key is remembered. */
+  retentionMs: number;
+  /** Bytes of each of COMMANDS and OUTCOMES; when full, new commands are refused, old ones never dropped. */
+  maxBytes: number;
+}
+
+export const DEFAULT_TOPOLOGY: TopologyOptions = {
+  partitions: 16,
+  replicas: 1,
+  retentionMs: 24 * 3_600_000,
+  maxBytes: 8 * 1024 ** 3,
+};
+
+export interface Topology {
+  options: TopologyOptions;
+  streams: DeclaredStream[];
+  users: DeclaredUser[];
+}
+
+export interface DeclaredStream {
+  config: Partial<StreamConfig> & { name: string };
+  consumers: (Partial<ConsumerConfig> & { durable_name: string })[];
+}
+
+/** A NATS user with exactly what it may publish and subscribe to. */
+export interface DeclaredUser {
+  name: string;
+  publish: { allow: string[]; deny?: string[] };
+  subscribe: { allow: string[] };
+}
+
+export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topology {
+  const options = { ...DEFAULT_TOPOLOGY, ...overrides };
+  const streams = [commands(options), outcomes(options), sessions(options), deadLetters(options)];
+  for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
+  return { options, streams, users: users(streams.map(({ config }) => config.name)) };
+}
+
+/** Name of the durable consumer of one partition. */
+export function partitionConsumer(partition: number): string {
+  return `partition-${partition}`;
+}
+
+function base(options: TopologyOptions): Partial<StreamConfig> {
+  return {
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    num_replicas: options.replicas,
+    max_age: nanos(options.retentionMs),
+    max_bytes: options.maxBytes,
+    max_msg_size: 1024 * 1024,
+    duplicate_window: nanos(120_000),
+    allow_direct: true,
+    allow_atomic: true,
+    allow_msg_schedules: false,
+    deny_delete: false,
+    deny_purge: false,
+  };
+}
+
+function commands(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.commands,
+      description: 'Accepted commands, one message each, in the order of acceptance',
+      subjects: [COMMAND_SUBJECTS],
+      // tenant and key decide the partition; here and not in a publisher, so that it cannot be got wrong
+      subject_transform: {
+        src: COMMAND_SUBJECTS,
+        dest: `cmd.{{partition(${options.partitions},1,4)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}`,
+      },
+    },
+    consumers: Array.from({ length: options.partitions }, (_, partition) => ({
+      durable_name: partitionConsumer(partition),
+      description: `Owner of partition ${partition}`,
+      filter_subject: partitionSubjects(partition),
+      deliver_policy: DeliverPolicy.All,
+      // One ack says: everything of this partition up to here has its outcome.
+      ack_policy: AckPolicy.All,
+      // The owner keeps what it was given until it is done or dead; a new owner resets the consumer. No timer redelivers.
+      ack_wait: nanos(7 * 24 * 3_600_000),
+      max_deliver: -1,
+      max_ack_pending: 8192,
+      priority_policy: PriorityPolicy.PinnedClient,
+      priority_groups: [OWNER_GROUP],
+      // A pinned owner that stops pulling is replaced after this at the latest; a lease change unpins at once.
+      priority_timeout: nanos(60_000),
+    })),
+  };
+}
+
+function outcomes(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.outcomes,
+      description: 'The one outcome of every command, and the progress before it',
+      subjects: ['out.*.*', 'progress.*.*'],
+      republish: { src: '>', dest: `${LIVE_PREFIX}.>` },
+    },
+    consumers: [],
+  };
+}
+
+function sessions(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.sessions,
+      description: 'What was sent to 2025-era MCP sessions, so that any replica can send it again',
+      subjects: ['mcp.session.*.*', 'mcp.changed.*'],
+      // A session's log is a buffer for reconnecting clients, not a record: the oldest goes first.
+      discard: DiscardPolicy.Old,
+      max_age: nanos(3_600_000),
+      max_bytes: Math.min(options.maxBytes, 1024 ** 3),
+    },
+    consumers: [],
+  };
+}
+
+function deadLetters(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.deadLetters,
+      description: 'What gave up, with its reason, until someone redrives or discards it',
+      subjects: ['dlq.>'],
+      max_age: nanos(30 * 24 * 3_600_000),
+    },
+    consumers: [],
+  };
+}
+
+function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: `KV_${bucket}`,
+      subjects: [`$KV.${bucket}.>`],
+      max_age: 0,
+      max_bytes: 256 * 1024 ** 2,
+      max_msgs_per_subject: 1,
+      allow_atomic: false,
+      allow_rollup_hdrs: true,
+      allow_msg_ttl: true,
+      // A key that expires leaves a marker, so that those who watch hear of it.
+      subject_delete_marker_ttl: nanos(60_000),
+      deny_delete: true,
+    },
+    consumers: [],
+  };
+}
+
+const api = (...operations: string[]) => operations.map((operation) => `$JS.API.${operation}`);
+
+/** Read a stream through consumers that the client makes for itself, and message by message. */
+function reads(stream: string): string[] {
+  return [
+    ...api(
+      `STREAM.INFO.${stream}`,
+      `CONSUMER.CREATE.${stream}.>`,
+      `CONSUMER.INFO.${stream}.*`,
+      `CONSUMER.DELETE.${stream}.*`,
+      `CONSUMER.MSG.NEXT.${stream}.*`,
+      ...getsDirectly(stream),
+    ),
+    ...acks(stream),
+  ];
+}
+
+function getsDirectly(stream: string): string[] {
+  return [`DIRECT.GET.${stream}`, `DIRECT.GET.${stream}.>`];
+}
+
+/** Use the durable consumers of a stream, and make none. */
+function consumes(stream: string): string[] {
+  return [
+    ...api(
+      `CONSUMER.INFO.${stream}.*`,
+      `CONSUMER.MSG.NEXT.${stream}.*`,
+      `CONSUMER.UNPIN.${stream}.*`,
+      `CONSUMER.RESET.${stream}.*`,
+    ),
+    ...acks(stream),
+  ];
+}
+
+function acks(stream: string): string[] {
+  return [`$JS.ACK.${stream}.>`, `$JS.ACK.*.*.${stream}.>`, `$JS.FC.${stream}.>`];
+}
+
+function users(streams: string[]): DeclaredUser[] {
+  const inbox = (name: string) => `${inboxPrefix(name)}.>`;
+  return [
+    {
+      name: 'mcp-frontend',
+      publish: {
+        allow: [
+          COMMAND_SUBJECTS,
+          'out.*.*',
+          'mcp.>',
+          `$KV.${BUCKET.sessions}.>`,
+          ...api(...getsDirectly(STREAM.commands), ...getsDirectly(STREAM.outcomes)),
+          ...reads(STREAM.sessions),
+          ...reads(`KV_${BUCKET.sessions}`),
+          ...reads(`KV_${BUCKET.actions}`),
+        ],
+      },
+      subscribe: { allow: [inbox('mcp-frontend'), `${LIVE_PREFIX}.>`, 'mcp.>'] },
+    },
+    {
+      name: 'action-runner',
+      publish: {
+        allow: [
+          'out.*.*',
+          'progress.*.*',
+          'dlq.>',
+          `$KV.${BUCKET.actions}.>`,
+          `$KV.${BUCKET.leases}.>`,
+          ...api(...getsDirectly(STREAM.commands), ...getsDirectly(STREAM.outcomes), `STREAM.INFO.${STREAM.commands}`),
+          ...consumes(STREAM.commands),
+          ...reads(`KV_${BUCKET.actions}`),
+          ...reads(`KV_${BUCKET.leases}`),
+        ],
+      },
+      subscribe: { allow: [inbox('action-runner')] },
+    },
+    {
+      // Makes and updates streams and consumers; sees no message.
+      name: 'provisioner',
+      publish: {
+        allow: api(
+          'INFO',
+          'STREAM.NAMES',
+          'STREAM.LIST',
+          ...streams.flatMap((stream) => [
+            `STREAM.INFO.${stream}`,
+            `STREAM.CREATE.${stream}`,
+            `STREAM.UPDATE.${stream}`,
+            `CONSUMER.NAMES.${stream}`,
+            `CONSUMER.LIST.${stream}`,
+            `CONSUMER.INFO.${stream}.*`,
+            `CONSUMER.CREATE.${stream}.>`,
+            `CONSUMER.DELETE.${stream}.*`,
+          ]),
+        ),
+      },
+      subscribe: { allow: [inbox('provisioner')] },
+    },
+    {
+      // People at night: reads, replays and repairs everything, and cannot delete a stream or change its configuration.
+      name: 'sre',
+      publish: {
+        allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS],
+        deny: api('STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>', 'STREAM.MSG.DELETE.>'),
+      },
+      subscribe: { allow: ['>'] },
+    },
+  ];
+}
+
+/** Every user has an inbox prefix of its own, so that no app can read another's replies. */
+export function inboxPrefix(user: string): string {
+  return `_INBOX_${user}`;
+}
