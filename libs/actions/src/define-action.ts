@@ -112,7 +112,9 @@ const DEFAULT_DEADLINE_MS = 60_000;
  *
  * @throws TypeError when the definition cannot work, naming the action and the option.
  */
-export function defineAction<Schema extends z.ZodObject | JsonObject>(options: ActionOptions<Schema>): ActionDefinition {
+export function defineAction<Schema extends z.ZodObject | JsonObject>(
+  options: ActionOptions<Schema>,
+): ActionDefinition {
   if (!ACTION_ID.test(options.id)) {
     throw new TypeError(`action "${options.id}": id must match ${ACTION_ID.source}`);
   }
@@ -167,7 +169,11 @@ export function definePrompt(options: PromptOptions): ActionDefinition {
   const attributes = { read_only: true, ...options.attributes };
   return {
     descriptor: {
-      ...describe(`prompt.${options.name}`, { ...options, attributes }, { kind: 'prompt', name: options.name, arguments: args }),
+      ...describe(
+        `prompt.${options.name}`,
+        { ...options, attributes },
+        { kind: 'prompt', name: options.name, arguments: args },
+      ),
       input_schema: {
         type: 'object',
         properties: Object.fromEntries(args.map(({ name }) => [name, { type: 'string' }])),
@@ -180,10 +186,18 @@ export function definePrompt(options: PromptOptions): ActionDefinition {
 
 function describe(id: string, options: CommonOptions, surface: Surface): Omit<ActionDescriptor, 'input_schema'> {
   const readOnly = options.attributes?.read_only ?? false;
-  const attributes = { destructive: !readOnly, idempotent: readOnly, open_world: true, ...options.attributes, read_only: readOnly };
+  const attributes = {
+    destructive: !readOnly,
+    idempotent: readOnly,
+    open_world: true,
+    ...options.attributes,
+    read_only: readOnly,
+  };
   const deadline = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
   if (!Number.isInteger(deadline) || deadline < LIMITS.minDeadlineMs || deadline > LIMITS.maxDeadlineMs) {
-    throw new TypeError(`action "${id}": deadlineMs must be a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`);
+    throw new TypeError(
+      `action "${id}": deadlineMs must be a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`,
+    );
   }
   return {
     id,

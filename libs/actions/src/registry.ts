@@ -74,7 +74,10 @@ export class Announcer {
     if (this.#stopped) return;
     const catalog = Buffer.from(JSON.stringify([...this.actions].map((action) => action.descriptor)));
     if (catalog.byteLength > MAX_CATALOG_BYTES) {
-      throw new CallboardError('internal', `The actions of ${this.who.service} are too many to announce: ${catalog.byteLength} bytes, at most ${MAX_CATALOG_BYTES}`);
+      throw new CallboardError(
+        'internal',
+        `The actions of ${this.who.service} are too many to announce: ${catalog.byteLength} bytes, at most ${MAX_CATALOG_BYTES}`,
+      );
     }
     const digest = createHash('sha256').update(catalog).digest('hex').slice(0, 32);
     if (digest !== this.#catalogDigest || Date.now() - this.#catalogPutAt > CATALOG_REFRESH_MS) {

@@ -175,9 +175,15 @@ export function parseEnvelope(data: Uint8Array | JsonObject): CommandEnvelope {
   if (envelope.compensation !== null && typeof envelope.compensation === 'object') {
     envelope.compensation = Object.assign(new Compensation(), envelope.compensation);
   }
-  const wrong = validateSync(envelope, { forbidUnknownValues: false, validationError: { target: false, value: false } });
+  const wrong = validateSync(envelope, {
+    forbidUnknownValues: false,
+    validationError: { target: false, value: false },
+  });
   if (wrong.length > 0) {
-    throw new CallboardError('invalid_request', `The envelope has wrong members: ${wrong.map((error) => error.property).join(', ')}`);
+    throw new CallboardError(
+      'invalid_request',
+      `The envelope has wrong members: ${wrong.map((error) => error.property).join(', ')}`,
+    );
   }
   return envelope;
 }

@@ -13,7 +13,11 @@ export interface ErrorKind {
 
 export const ERROR_CODES = {
   invalid_request: { retryable: false, httpStatus: 400, title: 'The request is not well formed' },
-  invalid_arguments: { retryable: false, httpStatus: 400, title: "The arguments do not match the action's input schema" },
+  invalid_arguments: {
+    retryable: false,
+    httpStatus: 400,
+    title: "The arguments do not match the action's input schema",
+  },
   invalid_messaging_field: { retryable: false, httpStatus: 400, title: 'A messaging field has a wrong type or value' },
   unknown_action: { retryable: false, httpStatus: 404, title: 'No such action is registered' },
   not_found: { retryable: false, httpStatus: 404, title: 'No such thing' },

@@ -5,7 +5,9 @@
  * a lone `%`. So `user:default/jane.doe` becomes `user:default/jane%2Edoe`, and an SRE can type it into `nats --filter`.
  */
 const PLAIN = /^[A-Za-z0-9\-_:@/=+~,!]+$/;
-const PLAIN_BYTE = new Set([...Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:@/=+~,!')]);
+const PLAIN_BYTE = new Set([
+  ...Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:@/=+~,!'),
+]);
 
 export function encodeToken(text: string): string {
   if (PLAIN.test(text)) return text;

@@ -8,7 +8,6 @@ import {
   AckPolicy,
   DeliverPolicy,
   DiscardPolicy,
-  PriorityPolicy,
   RetentionPolicy,
   StorageType,
   type ConsumerConfig,
@@ -124,7 +123,7 @@ function commands(options: TopologyOptions): DeclaredStream {
       ack_wait: nanos(7 * 24 * 3_600_000),
       max_deliver: -1,
       max_ack_pending: 8192,
-      priority_policy: PriorityPolicy.PinnedClient,
+      priority_policy: 'pinned_client',
       priority_groups: [OWNER_GROUP],
       // A pinned owner that stops pulling is replaced after this at the latest; a lease change unpins at once.
       priority_timeout: nanos(60_000),

@@ -1,0 +1,1 @@
+export { ConfigError, FromEnv, describeConfig, loadConfig, type ConfigVariable } from './load-config.js';
