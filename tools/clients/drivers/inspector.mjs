@@ -1,0 +1,35 @@
+// The MCP Inspector's command line, one process per request as its users run it. It shows no progress.
+// usage: node inspector.mjs URL legacy|modern|auto [TOKEN]   (Node 22.19 or newer)
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const [url, era, token] = process.argv.slice(2);
+const packageJson = createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector/package.json');
+const launcher = join(dirname(packageJson), 'clients/launcher/build/index.js');
+// The Inspector keeps a catalogue and tokens in the home directory; a test leaves nothing behind in anybody's.
+const home = await mkdtemp(join(tmpdir(), 'callboard-inspector-'));
+
+async function inspect(...request) {
+  const args = [launcher, '--cli', url, '--transport', 'http', '--protocol-era', era, '--format', 'json', ...request];
+  if (token) args.push('--header', `Authorization: Bearer ${token}`);
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, HOME: home } });
+  return JSON.parse(stdout).result;
+}
+const call = (name, args) =>
+  inspect('--method', 'tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args));
+
+try {
+  const { tools } = await inspect('--method', 'tools/list');
+  const seen = {
+    tools: tools.map(({ name }) => name),
+    echo: await call('demo.echo', { text: 'hello from inspector' }),
+    progressed: await call('demo.progress', { steps: 3, interval_ms: 30 }),
+  };
+  console.log(JSON.stringify(seen));
+} finally {
+  await rm(home, { recursive: true, force: true });
+}
