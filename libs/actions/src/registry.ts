@@ -18,7 +18,7 @@ import type { ActionDescriptor } from './descriptor.js';
 /** What the registry needs of a key-value store; `libs/jetstream` has the real one. */
 export interface RegistryStore {
   get(key: string): Promise<Uint8Array | undefined>;
-  put(key: string, value: Uint8Array, options: { ttlMs: number }): Promise<void>;
+  put(key: string, value: Uint8Array, options: { ttlMs: number }): Promise<unknown>;
   delete(key: string): Promise<void>;
   /** Calls back for every present key, then for every change; `undefined` when a key is deleted or expires. Resolves after the first pass. */
   watch(keys: string, onEntry: (key: string, value: Uint8Array | undefined) => void): Promise<{ stop(): void }>;

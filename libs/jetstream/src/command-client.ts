@@ -1,0 +1,342 @@
+/**
+ * The caller's side of a command: publish it durably, and wait for its one outcome.
+ *
+ * Acceptance. The command is published with expected-last-subject-sequence 0, so the server itself refuses a second command of the
+ * same correlation id. A refusal is then read, not guessed: the stored command carries a fingerprint of what was asked, and the
+ * id of the submission that stored it. Other fingerprint: conflict. Same fingerprint, other submission: this call joins the earlier
+ * command. Same submission: our own publish had arrived and only its ack was lost.
+ *
+ * Waiting. OUTCOMES republishes what it has stored, and one subscription hears it for all waiters. Republished messages can be
+ * missed (a reconnect, a slow consumer), so every waiter is also looked up in the stream: at once when it joined an earlier
+ * command, after every reconnect, and every few seconds.
+ *
+ * Deadline. A waiter whose command has passed its deadline tries to write `deadline_exceeded`; the stream takes the first terminal
+ * fact only, so this never contradicts a result that was there first.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  CallboardError,
+  HEADER,
+  JSON_CONTENT_TYPE,
+  LIMITS,
+  LIVE_PREFIX,
+  commandSubject,
+  fingerprint,
+  outcomeSubject,
+  parseOutcome,
+  progressSubject,
+  type CommandEnvelope,
+  type Outcome,
+  type Progress,
+} from '@callboard/envelope';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { AckedPublisher, PublishRefused, PublishTimeout } from './acked-publisher.js';
+import { onConnectionChange } from './connect.js';
+import { OutcomePublisher } from './outcome-publisher.js';
+import { STREAM } from './topology.js';
+
+export interface CommandClientOptions {
+  /** Name of this process, for `written_by`. */
+  instance: string;
+  /** How long to try to have a command accepted before saying that it could not be. */
+  acceptTimeoutMs?: number;
+}
+
+export interface SubmitOptions {
+  /** Hears of progress in order while the command runs. */
+  onProgress?: (fact: Progress) => void;
+}
+
+export interface Submission {
+  correlationId: string;
+  /** Did this call join a command that an earlier call had brought? */
+  replayed: boolean;
+  /** Settles once; rejects only when the client is closed. */
+  outcome: Promise<Outcome>;
+  /** Stops waiting; the command goes on. */
+  release(): void;
+}
+
+interface Waiter {
+  readonly tenantId: string;
+  readonly correlationId: string;
+  readonly envelope: CommandEnvelope;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: Error) => void;
+  readonly onProgress: ((fact: Progress) => void) | undefined;
+  readonly deadlineAt: number;
+  checkAt: number;
+  checks: number;
+  expiring: boolean;
+}
+
+const SWEEP_MS = 250;
+const FIRST_CHECK_MS = 2_000;
+const LAST_CHECK_MS = 30_000;
+/** A runner writes `deadline_exceeded` itself when it is alive; the caller's side waits this long for it. */
+const DEADLINE_GRACE_MS = 500;
+const DEFAULT_ACCEPT_TIMEOUT_MS = 15_000;
+
+export class CommandClient {
+  readonly #publisher: AckedPublisher;
+  readonly #outcomes: OutcomePublisher;
+  /** By subject of the outcome. */
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  /** By subject of the progress; only waiters that listen. */
+  readonly #listeners = new Map<string, Set<Waiter>>();
+  readonly #sweep: NodeJS.Timeout;
+  readonly #unsubscribe: () => void;
+  readonly #acceptTimeoutMs: number;
+
+  private constructor(
+    nc: NatsConnection,
+    private readonly jsm: JetStreamManager,
+    options: CommandClientOptions,
+  ) {
+    this.#acceptTimeoutMs = options.acceptTimeoutMs ?? DEFAULT_ACCEPT_TIMEOUT_MS;
+    this.#publisher = new AckedPublisher(nc);
+    this.#outcomes = new OutcomePublisher(this.#publisher, options.instance);
+    nc.subscribe(`${LIVE_PREFIX}.out.>`, {
+      callback: (error, message) => {
+        if (error) return;
+        const waiters = this.#waiters.get(message.subject.slice(LIVE_PREFIX.length + 1));
+        if (waiters) this.#settle(waiters, message.data);
+      },
+    });
+    nc.subscribe(`${LIVE_PREFIX}.progress.>`, {
+      callback: (error, message) => {
+        if (error) return;
+        const listeners = this.#listeners.get(message.subject.slice(LIVE_PREFIX.length + 1));
+        if (!listeners) return;
+        const fact = message.json<Progress>();
+        for (const waiter of listeners) waiter.onProgress?.(fact);
+      },
+    });
+    this.#sweep = setInterval(() => this.#checkWaiters(Date.now()), SWEEP_MS).unref();
+    this.#unsubscribe = onConnectionChange(nc, (change) => {
+      if (change === 'connected') for (const waiter of this.#all()) waiter.checkAt = 0;
+    });
+  }
+
+  static async start(nc: NatsConnection, options: CommandClientOptions): Promise<CommandClient> {
+    const client = new CommandClient(nc, await jetstreamManager(nc, { checkAPI: false }), options);
+    await nc.flush();
+    return client;
+  }
+
+  /** Calls that wait for their outcome. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /**
+   * Has a command accepted. Resolves when it is durable, here or in the earlier command that it joins.
+   * @throws CallboardError `idempotency_conflict`, `payload_too_large`, `overloaded` when the stream is full, or `unavailable`
+   *   when no acknowledgement came in time: the command may then have been accepted or not, and the same idempotency key asks again.
+   */
+  async submit(envelope: CommandEnvelope, options: SubmitOptions = {}): Promise<Submission> {
+    const data = Buffer.from(JSON.stringify(envelope));
+    if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
+    const { waiter, outcome } = this.#wait(envelope, options);
+    const release = () => this.#forget(waiter);
+    try {
+      const replayed = await this.#publish(envelope, data);
+      return { correlationId: envelope.correlation_id, replayed, outcome, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** The outcome of a command, if it has ended. */
+  async lookup(tenantId: string, correlationId: string): Promise<Outcome | undefined> {
+    const message = await this.jsm.direct.getMessage(STREAM.outcomes, {
+      last_by_subj: outcomeSubject(tenantId, correlationId),
+    });
+    return message ? parseOutcome(message.data) : undefined;
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    this.#unsubscribe();
+    for (const waiter of this.#all()) waiter.reject(new CallboardError('unavailable', 'This front end is stopping'));
+    this.#waiters.clear();
+    this.#listeners.clear();
+    this.#publisher.close();
+  }
+
+  /** Returns whether an earlier call had brought this command. */
+  async #publish(envelope: CommandEnvelope, data: Uint8Array): Promise<boolean> {
+    const subject = commandSubject({
+      tenantId: envelope.tenant_id,
+      tool: envelope.tool,
+      method: envelope.method,
+      orderingKey: envelope.ordering_key,
+      correlationId: envelope.correlation_id,
+    });
+    const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
+    const submission = nextSubmissionId();
+    try {
+      const ack = await this.#publisher.publish(subject, data, commandHeaders(envelope, asked, submission), this.#acceptTimeoutMs);
+      return ack.duplicate ? await this.#join(envelope, ack.seq, asked, submission) : false;
+    } catch (error) {
+      if (error instanceof PublishRefused && error.isWrongLastSequence) {
+        const earlier = Number(/\d+$/.exec(error.message)?.[0]);
+        return this.#join(envelope, earlier, asked, submission);
+      }
+      throw toClientError(error, envelope.correlation_id);
+    }
+  }
+
+  async #join(envelope: CommandEnvelope, sequence: number, asked: string, submission: string): Promise<boolean> {
+    const stored = await this.jsm.direct.getMessage(STREAM.commands, { seq: sequence }).catch((cause: unknown) => {
+      throw toClientError(cause, envelope.correlation_id);
+    });
+    for (const waiter of this.#waiters.get(outcomeSubject(envelope.tenant_id, envelope.correlation_id)) ?? []) waiter.checkAt = 0;
+    if (stored?.header.get(SUBMISSION_HEADER) === submission) return false;
+    if (stored?.header.get(HEADER.fingerprint) !== asked) {
+      throw new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
+    }
+    this.#checkWaiters(Date.now());
+    return true;
+  }
+
+  #wait(envelope: CommandEnvelope, { onProgress }: SubmitOptions): { waiter: Waiter; outcome: Promise<Outcome> } {
+    const { tenant_id: tenantId, correlation_id: correlationId } = envelope;
+    let waiter!: Waiter;
+    const outcome = new Promise<Outcome>((resolve, reject) => {
+      waiter = {
+        tenantId,
+        correlationId,
+        envelope,
+        resolve,
+        reject,
+        onProgress,
+        deadlineAt: Date.parse(envelope.deadline_at),
+        checkAt: Date.now() + FIRST_CHECK_MS,
+        checks: 0,
+        expiring: false,
+      };
+    });
+    // A caller that releases, or is refused, does not wait: that is no unhandled rejection.
+    outcome.catch(() => undefined);
+    add(this.#waiters, outcomeSubject(tenantId, correlationId), waiter);
+    if (onProgress) add(this.#listeners, progressSubject(tenantId, correlationId), waiter);
+    return { waiter, outcome };
+  }
+
+  #forget(waiter: Waiter): void {
+    remove(this.#waiters, outcomeSubject(waiter.tenantId, waiter.correlationId), waiter);
+    if (waiter.onProgress) remove(this.#listeners, progressSubject(waiter.tenantId, waiter.correlationId), waiter);
+  }
+
+  #settle(waiters: Set<Waiter>, data: Uint8Array): void {
+    const outcome = parseOutcome(data);
+    for (const waiter of waiters) {
+      this.#forget(waiter);
+      waiter.resolve(outcome);
+    }
+  }
+
+  #checkWaiters(now: number): void {
+    for (const waiter of this.#all()) {
+      if (now >= waiter.checkAt) {
+        waiter.checkAt = now + Math.min(LAST_CHECK_MS, FIRST_CHECK_MS * 2 ** waiter.checks++);
+        void this.#check(waiter);
+      }
+      if (now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
+        waiter.expiring = true;
+        void this.#expire(waiter);
+      }
+    }
+  }
+
+  async #check(waiter: Waiter): Promise<void> {
+    const subject = outcomeSubject(waiter.tenantId, waiter.correlationId);
+    try {
+      const message = await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
+      const waiters = this.#waiters.get(subject);
+      if (message && waiters) this.#settle(waiters, message.data);
+    } catch {
+      // The server is away; the reconnect asks again.
+      waiter.checkAt = Date.now() + SWEEP_MS;
+    }
+  }
+
+  async #expire(waiter: Waiter): Promise<void> {
+    try {
+      await this.#outcomes.publish(waiter.envelope, {
+        status: 'deadline_exceeded',
+        error: new CallboardError('deadline_exceeded', undefined, { correlationId: waiter.correlationId }).toBody(),
+        attempts: 0,
+      });
+      waiter.checkAt = 0;
+    } catch {
+      waiter.expiring = false;
+    }
+  }
+
+  *#all(): Generator<Waiter> {
+    for (const waiters of this.#waiters.values()) yield* waiters;
+  }
+}
+
+/** What a caller asked for, apart from when: two commands of one correlation id must agree in this. */
+export function commandFingerprint(envelope: CommandEnvelope): string {
+  return fingerprint([
+    envelope.tool,
+    envelope.method,
+    envelope.args,
+    envelope.ordering_key,
+    envelope.deadline_ms,
+    envelope.priority,
+    envelope.saga_id,
+    envelope.saga_step,
+    envelope.compensation,
+    envelope.input_responses,
+    envelope.request_state,
+  ]);
+}
+
+/** Which submission stored a command: tells a lost ack of ours from an earlier call. */
+const SUBMISSION_HEADER = 'Callboard-Submission';
+const PROCESS_ID = randomBytes(9).toString('base64url');
+let submissions = 0;
+function nextSubmissionId(): string {
+  return `${PROCESS_ID}-${++submissions}`;
+}
+
+function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): MsgHdrs {
+  const result = headers();
+  result.set(HEADER.contentType, JSON_CONTENT_TYPE);
+  result.set(HEADER.msgId, envelope.correlation_id);
+  result.set(HEADER.expectedLastSubjectSequence, '0');
+  result.set(SUBMISSION_HEADER, submission);
+  if (asked) result.set(HEADER.fingerprint, asked);
+  if (envelope.traceparent) result.set(HEADER.traceparent, envelope.traceparent);
+  if (envelope.tracestate) result.set(HEADER.tracestate, envelope.tracestate);
+  return result;
+}
+
+function toClientError(error: unknown, correlationId: string): CallboardError {
+  if (error instanceof CallboardError) return error;
+  if (error instanceof PublishRefused && error.isFull) {
+    return new CallboardError('overloaded', 'The command stream is full', { retryAfterMs: 5_000, correlationId, cause: error });
+  }
+  if (error instanceof PublishRefused || error instanceof PublishTimeout || error instanceof Error) {
+    return new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, correlationId, cause: error });
+  }
+  return new CallboardError('internal', undefined, { correlationId, cause: error });
+}
+
+function add(map: Map<string, Set<Waiter>>, subject: string, waiter: Waiter): void {
+  const waiters = map.get(subject);
+  if (waiters) waiters.add(waiter);
+  else map.set(subject, new Set([waiter]));
+}
+
+function remove(map: Map<string, Set<Waiter>>, subject: string, waiter: Waiter): void {
+  const waiters = map.get(subject);
+  if (waiters?.delete(waiter) && waiters.size === 0) map.delete(subject);
+}

@@ -1,0 +1,75 @@
+import {
+  HEADER,
+  JSON_CONTENT_TYPE,
+  LIMITS,
+  ERROR_CODES,
+  outcomeSubject,
+  type CommandEnvelope,
+  type Outcome,
+} from '@callboard/envelope';
+import { headers } from '@nats-io/transport-node';
+import { PublishRefused, type AckedPublisher } from './acked-publisher.js';
+
+export type Ending = Pick<Outcome, 'status' | 'result' | 'error' | 'attempts'>;
+
+/** What became of an attempt to end a command: `written` by us, or it had `ended` before. */
+export type Written = 'written' | 'ended';
+
+/** An outcome must not be given up: it is tried again for as long as the process lives and is meant to. */
+const OUTCOME_TIMEOUT_MS = 3_600_000;
+
+/**
+ * Writes outcomes. The stream takes the first terminal fact about a command and refuses every later one, whoever writes it: that
+ * is what makes it the arbiter between a runner that finished, a caller that cancelled and a deadline that fired.
+ */
+export class OutcomePublisher {
+  constructor(
+    private readonly publisher: AckedPublisher,
+    private readonly instance: string,
+  ) {}
+
+  /** Resolves when the command has a durable outcome. */
+  async publish(command: CommandEnvelope, ending: Ending): Promise<Written> {
+    const { subject, data } = this.#encode(command, ending);
+    try {
+      const ack = await this.publisher.publish(subject, data, outcomeHeaders(command), OUTCOME_TIMEOUT_MS);
+      return ack.duplicate ? 'ended' : 'written';
+    } catch (error) {
+      if (error instanceof PublishRefused && error.isWrongLastSequence) return 'ended';
+      throw error;
+    }
+  }
+
+  #encode(command: CommandEnvelope, ending: Ending): { subject: string; data: Uint8Array } {
+    const subject = outcomeSubject(command.tenant_id, command.correlation_id);
+    const outcome: Outcome = {
+      outcome_version: '1.0',
+      correlation_id: command.correlation_id,
+      tenant_id: command.tenant_id,
+      tool: command.tool,
+      method: command.method,
+      ...ending,
+      ended_at: new Date().toISOString(),
+      written_by: this.instance,
+    };
+    const data = Buffer.from(JSON.stringify(outcome));
+    if (data.byteLength <= LIMITS.outcomeBytes) return { subject, data };
+    const { title, retryable } = ERROR_CODES.payload_too_large;
+    const tooLarge = {
+      code: 'payload_too_large',
+      message: `${title}: the action's result has ${data.byteLength} bytes, at most ${LIMITS.outcomeBytes} can be kept`,
+      retryable,
+      correlation_id: command.correlation_id,
+    };
+    return { subject, data: Buffer.from(JSON.stringify({ ...outcome, status: 'failed', result: undefined, error: tooLarge })) };
+  }
+}
+
+function outcomeHeaders(command: CommandEnvelope) {
+  const result = headers();
+  result.set(HEADER.contentType, JSON_CONTENT_TYPE);
+  result.set(HEADER.expectedLastSubjectSequence, '0');
+  if (command.traceparent) result.set(HEADER.traceparent, command.traceparent);
+  if (command.tracestate) result.set(HEADER.tracestate, command.tracestate);
+  return result;
+}
