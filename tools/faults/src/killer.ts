@@ -1,0 +1,113 @@
+/**
+ * Kills processes of one stack with SIGKILL: an app at every tick, nats-server when the load has come as far as the plan says.
+ *
+ * Which app, and when nats-server, are the seed's choices. It kills nothing but what the stack's own `ready.json` names, and no
+ * process twice.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kill } from './history.js';
+import type { Random } from './random.js';
+import type { Stack } from './stack.js';
+
+export interface KillPlan {
+  everyMs: number;
+  natsKills: number;
+}
+
+const WATCH_MS = 50;
+const REPAIR_TIMEOUT_MS = 60_000;
+
+export class Killer {
+  readonly kills: Kill[] = [];
+  readonly #killed = new Set<number>();
+  readonly #natsAt: number[];
+  readonly #stop = new AbortController();
+
+  constructor(
+    private readonly stack: Stack,
+    private readonly plan: KillPlan,
+    private readonly random: Random,
+    /** How much of the load is done, from 0 to 1. */
+    private readonly progress: () => number,
+  ) {
+    this.#natsAt = Array.from({ length: plan.natsKills }, () => random.between(0.1, 0.9)).sort((a, b) => a - b);
+  }
+
+  /** Kills until it is stopped. */
+  async run(): Promise<void> {
+    let nextAt = Date.now() + this.plan.everyMs;
+    while (!this.#stop.signal.aborted) {
+      await this.#watch();
+      if (Date.now() >= nextAt) {
+        nextAt += this.plan.everyMs;
+        await this.#killApp();
+      }
+      if (this.#natsAt.length > 0 && this.progress() >= this.#natsAt[0]!) {
+        this.#natsAt.shift();
+        await this.#killNats();
+      }
+      await sleep(WATCH_MS);
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Resolves when everything that was killed has been replaced. @throws Error naming what was not. */
+  async repaired(): Promise<void> {
+    const deadline = Date.now() + REPAIR_TIMEOUT_MS;
+    for (;;) {
+      await this.#watch();
+      const missing = this.kills.filter(({ replacedAt }) => replacedAt === undefined);
+      if (missing.length === 0) return;
+      if (Date.now() > deadline) {
+        throw new Error(
+          `not replaced after a kill: ${missing.map(({ process, pid }) => `${process} ${pid}`).join(', ')}`,
+        );
+      }
+      await sleep(WATCH_MS);
+    }
+  }
+
+  async #killApp(): Promise<void> {
+    const apps = (await this.#living()).filter(({ process }) => process !== 'nats-server');
+    if (apps.length > 0) this.#kill(this.random.pick(apps));
+  }
+
+  async #killNats(): Promise<void> {
+    const servers = (await this.#living()).filter(({ process }) => process === 'nats-server');
+    if (servers.length > 0) this.#kill(this.random.pick(servers));
+  }
+
+  #kill(target: { process: string; pid: number }): void {
+    this.#killed.add(target.pid);
+    try {
+      process.kill(target.pid, 'SIGKILL');
+    } catch (error) {
+      // It ended by itself, which is for the supervisor to repair and not a kill of ours.
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
+      throw error;
+    }
+    this.kills.push({ at: Date.now(), ...target });
+  }
+
+  async #living(): Promise<{ process: string; pid: number }[]> {
+    const ready = await this.stack.readReady();
+    return Object.entries(ready?.processes ?? {})
+      .flatMap(([process, pids]) => pids.map((pid) => ({ process, pid })))
+      .filter(({ pid }) => !this.#killed.has(pid));
+  }
+
+  /** A kill is repaired when the ready file names no killed process of that kind any more, and as many as before. */
+  async #watch(): Promise<void> {
+    const open = this.kills.filter(({ replacedAt }) => replacedAt === undefined);
+    if (open.length === 0) return;
+    const ready = await this.stack.readReady();
+    for (const kill of open) {
+      const pids = ready?.processes[kill.process] ?? [];
+      const whole = pids.length === this.stack.ready.processes[kill.process]?.length;
+      if (whole && !pids.includes(kill.pid)) kill.replacedAt = Date.now();
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/** What a run has to say: the figures, each second line in the log with the kill that explains it, and the history of each key that broke a rule. */
+import type { Answer } from './answer.js';
+import type { ExplainedDuplicate, Finding } from './checker.js';
+import type { History } from './history.js';
+import type { FaultReport } from './run.js';
+
+/** Beyond this a report helps nobody; the count says how many there are. */
+const KEYS_SHOWN = 5;
+const FINDINGS_SHOWN = 40;
+
+export function renderFigures({ history, verdict, loadMs, restMs, retries, exitCode }: FaultReport): string[] {
+  const kills = new Map<string, number>();
+  for (const { process } of history.kills) kills.set(process, (kills.get(process) ?? 0) + 1);
+  const waits = history.calls
+    .map(({ attempts }) => (attempts.at(-1)?.answeredAt ?? 0) - (attempts[0]?.sentAt ?? 0))
+    .sort((a, b) => a - b);
+  const quantile = (part: number) => waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0;
+  return [
+    `calls                 ${history.calls.length} (${Math.round(history.calls.length / (loadMs / 1000))} a second)`,
+    `retries               ${retries}`,
+    `wait for a result     p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(1)} ms, retries included`,
+    `kills                 ${[...kills].map(([process, count]) => `${process} ${count}`).join(', ') || 'none'}`,
+    `commands, outcomes    ${history.commands.length}, ${history.outcomes.length}`,
+    `lines in append.log   ${history.effects.length}, of which ${verdict.explained.length} a kill explains`,
+    `duration              ${(loadMs / 1000).toFixed(1)} s under load, ${(restMs / 1000).toFixed(1)} s to rest`,
+    `supervisor's exit     ${exitCode}`,
+  ];
+}
+
+export function renderExplained(explained: readonly ExplainedDuplicate[]): string[] {
+  return explained.map(({ first, second, kill }) => {
+    const gaps = `${kill.at - first.at} ms after the first line, ${second.at - kill.at} ms before the second`;
+    return `${first.key} value ${first.value}, lines ${first.line} and ${second.line}, attempts ${first.attempt} and ${second.attempt}: ${kill.process} ${kill.pid} was killed ${gaps}`;
+  });
+}
+
+/** The findings, and for the first few keys everything that is known about them. */
+export function renderFindings(findings: readonly Finding[], history: History): string[] {
+  const lines = findings
+    .slice(0, FINDINGS_SHOWN)
+    .map(({ rule, key, detail }) => `${rule}${key === undefined ? '' : ` (${key})`}: ${detail}`);
+  if (findings.length > FINDINGS_SHOWN) lines.push(`and ${findings.length - FINDINGS_SHOWN} more`);
+  const keys = [...new Set(findings.flatMap(({ key }) => (key === undefined ? [] : [key])))];
+  for (const key of keys.slice(0, KEYS_SHOWN)) {
+    lines.push('', `history of ${key}:`, ...renderKey(key, history).map((line) => `  ${line}`));
+  }
+  if (keys.length > KEYS_SHOWN) lines.push('', `and ${keys.length - KEYS_SHOWN} keys more`);
+  return lines;
+}
+
+/** Everything about one key and every kill meanwhile, in the order of time. */
+export function renderKey(key: string, history: History): string[] {
+  const events: { at: number; what: string }[] = [];
+  const calls = history.calls.filter((call) => call.key === key);
+  for (const { value, attempts } of calls) {
+    for (const { client, url, sentAt, answeredAt, answer } of attempts) {
+      events.push({ at: sentAt, what: `${client} calls value ${value} at ${url}` });
+      events.push({ at: answeredAt, what: `${client} has for value ${value}: ${renderAnswer(answer)}` });
+    }
+  }
+  for (const { line, value, attempt, correlationId, at } of history.effects.filter((effect) => effect.key === key)) {
+    events.push({ at, what: `append.log line ${line}: value ${value}, attempt ${attempt}, ${correlationId}` });
+  }
+  const idempotencyKeys = new Set(calls.map((call) => call.idempotencyKey));
+  const commands = history.commands.filter((command) => idempotencyKeys.has(command.idempotencyKey));
+  for (const { sequence, storedAt, idempotencyKey, correlationId } of commands) {
+    events.push({ at: storedAt, what: `COMMANDS ${sequence}: ${idempotencyKey} as ${correlationId}` });
+  }
+  const correlationIds = new Set(commands.map((command) => command.correlationId));
+  for (const { sequence, storedAt, correlationId, status, attempts, writtenBy } of history.outcomes) {
+    if (!correlationIds.has(correlationId)) continue;
+    const how = `${status} after ${attempts} attempts, written by ${writtenBy}`;
+    events.push({ at: storedAt, what: `OUTCOMES ${sequence}: ${correlationId} ${how}` });
+  }
+  const from = Math.min(...events.map(({ at }) => at));
+  const to = Math.max(...events.map(({ at }) => at));
+  for (const { at, process, pid, replacedAt } of history.kills) {
+    if (at >= from && at <= to) events.push({ at, what: `killed ${process} ${pid}` });
+    if (replacedAt !== undefined && replacedAt >= from && replacedAt <= to) {
+      events.push({ at: replacedAt, what: `replaced ${process} ${pid}` });
+    }
+  }
+  return events
+    .sort((a, b) => a.at - b.at)
+    .map(({ at, what }) => `${new Date(at).toISOString().slice(11, 23)} ${what}`);
+}
+
+function renderAnswer(answer: Answer): string {
+  switch (answer.kind) {
+    case 'succeeded':
+      return `the result of ${answer.correlationId}${answer.replayed ? ', replayed' : ''}`;
+    case 'later':
+      return `${answer.code}, to be tried again`;
+    case 'lost':
+      return `no answer (${answer.reason})`;
+    case 'refused':
+      return `${answer.code}: ${answer.message}`;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * One run of the fault test, top to bottom: start the stack, load it, kill its processes, let it come to rest, collect what every
+ * side has seen, and judge it.
+ */
+import { check, type Verdict } from './checker.js';
+import type { History } from './history.js';
+import { Killer } from './killer.js';
+import { Load } from './load.js';
+import { Observer, readEffects } from './observe.js';
+import { Random } from './random.js';
+import { Stack } from './stack.js';
+
+export interface FaultOptions {
+  seed: number;
+  keys: number;
+  values: number;
+  clients: number;
+  runners: number;
+  frontEnds: number;
+  killEveryMs: number;
+  natsKills: number;
+  dataDir: string;
+}
+
+export interface FaultReport {
+  history: History;
+  verdict: Verdict;
+  loadMs: number;
+  restMs: number;
+  retries: number;
+  /** Of the supervisor, after it was asked to stop. */
+  exitCode: number | null;
+  /** What the stack printed last. */
+  output: string;
+}
+
+const REST_TIMEOUT_MS = 60_000;
+const TICK_MS = 3_000;
+
+export async function runFaults(options: FaultOptions, say: (line: string) => void): Promise<FaultReport> {
+  const replicas = `mcp-frontend=${options.frontEnds},action-runner=${options.runners}`;
+  say(`starting ${replicas} in ${options.dataDir}`);
+  const stack = await Stack.start({ dataDir: options.dataDir, replicas });
+  let seen: Omit<FaultReport, 'verdict' | 'exitCode' | 'output'>;
+  try {
+    seen = await loadAndKill(stack, options, say);
+  } catch (error) {
+    await stack.stop();
+    throw new Error(`the run broke off; the stack said last:\n${stack.output}`, { cause: error });
+  }
+  const exitCode = await stack.stop();
+  return { ...seen, verdict: check(seen.history), exitCode, output: stack.output };
+}
+
+async function loadAndKill(stack: Stack, options: FaultOptions, say: (line: string) => void) {
+  const keys = Array.from({ length: options.keys }, (_, index) => `key-${index}`);
+  const load = new Load({
+    urls: stack.ready.mcp_urls,
+    token: stack.ready.token,
+    keys,
+    valuesPerKey: options.values,
+    clients: options.clients,
+    seed: options.seed,
+  });
+  const killer = new Killer(
+    stack,
+    { everyMs: options.killEveryMs, natsKills: options.natsKills },
+    new Random(options.seed),
+    () => load.succeeded / load.total,
+  );
+
+  const startedAt = Date.now();
+  const ticker = setInterval(() => say(describeProgress(load, killer, startedAt)), TICK_MS);
+  const killing = killer.run();
+  try {
+    await Promise.race([load.run(), killing]);
+  } finally {
+    clearInterval(ticker);
+    killer.stop();
+  }
+  await killing;
+  const loadedAt = Date.now();
+  say(describeProgress(load, killer, startedAt));
+
+  await killer.repaired();
+  const observer = await Observer.connect((await stack.readReady()) ?? stack.ready);
+  try {
+    await observer.quiet(REST_TIMEOUT_MS);
+    const restedAt = Date.now();
+    const history: History = {
+      expected: { keys, valuesPerKey: options.values },
+      calls: load.calls,
+      kills: killer.kills,
+      ...(await readEffects(stack.dataDir)),
+      commands: await observer.commands(),
+      outcomes: await observer.outcomes(),
+      consumers: await observer.consumers(),
+    };
+    return { history, loadMs: loadedAt - startedAt, restMs: restedAt - loadedAt, retries: load.retries };
+  } finally {
+    await observer.close();
+  }
+}
+
+function describeProgress(load: Load, killer: Killer, startedAt: number): string {
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(0);
+  const gaveUp = load.gaveUp === 0 ? '' : `, ${load.gaveUp} given up`;
+  return `${seconds} s: ${load.succeeded} of ${load.total} calls, ${load.retries} retries, ${killer.kills.length} kills${gaveUp}`;
+}
