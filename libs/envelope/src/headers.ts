@@ -7,6 +7,8 @@ export const HEADER = {
   tracestate: 'tracestate',
   /** SHA-256 of what the caller asked for; two commands with one correlation id and two fingerprints are a conflict. */
   fingerprint: 'Callboard-Fingerprint',
+  /** The command's priority, where it is not `normal`: the runner sorts before it reads the body. */
+  priority: 'Callboard-Priority',
 } as const;
 
 export const JSON_CONTENT_TYPE = 'application/json';

@@ -41,6 +41,12 @@ export type Progress =
       level: LogLevel;
       logger?: string;
       data: unknown;
+    }
+  | {
+      /** Another attempt begins; written before it does, so that the count survives the process. */
+      kind: 'attempt';
+      correlation_id: string;
+      attempt: number;
     };
 
 export const LOG_LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'] as const;

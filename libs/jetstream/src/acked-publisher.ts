@@ -128,7 +128,9 @@ export class AckedPublisher {
         return;
       }
       this.#pending.delete(id);
-      entry.reject(new PublishRefused(answer.error.err_code ?? answer.error.code, answer.error.description ?? 'refused'));
+      entry.reject(
+        new PublishRefused(answer.error.err_code ?? answer.error.code, answer.error.description ?? 'refused'),
+      );
     } else {
       this.#pending.delete(id);
       entry.resolve(answer);

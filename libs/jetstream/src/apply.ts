@@ -5,7 +5,13 @@
  * in what the stream means (subjects, transform, storage, retention, discard policy) is an error that names stream, setting and
  * both values; nothing is changed then.
  */
-import { jetstreamManager, JetStreamApiCodes, JetStreamApiError, type ConsumerConfig, type StreamConfig } from '@nats-io/jetstream';
+import {
+  jetstreamManager,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type ConsumerConfig,
+  type StreamConfig,
+} from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DeclaredStream, Topology } from './topology.js';
 
@@ -25,7 +31,10 @@ export class TopologyError extends Error {
   constructor(readonly differences: TopologyDifference[]) {
     super(
       `The server's streams do not fit this version of Callboard:\n${differences
-        .map((d) => `  ${d.stream}${d.consumer ? `/${d.consumer}` : ''}: ${d.setting} is ${show(d.actual)}, declared ${show(d.declared)}`)
+        .map(
+          (d) =>
+            `  ${d.stream}${d.consumer ? `/${d.consumer}` : ''}: ${d.setting} is ${show(d.actual)}, declared ${show(d.declared)}`,
+        )
         .join('\n')}\nBack up what you need, then remove the stream or start with the setting it has.`,
     );
   }
@@ -44,7 +53,14 @@ const MENDABLE_STREAM = new Set([
   'subject_delete_marker_ttl',
   'missing',
 ]);
-const MENDABLE_CONSUMER = new Set(['description', 'ack_wait', 'max_ack_pending', 'max_deliver', 'priority_timeout', 'missing']);
+const MENDABLE_CONSUMER = new Set([
+  'description',
+  'ack_wait',
+  'max_ack_pending',
+  'max_deliver',
+  'priority_timeout',
+  'missing',
+]);
 
 /** Every difference between what is declared and what the server has; empty when they agree. */
 export async function checkTopology(nc: NatsConnection, topology: Topology): Promise<TopologyDifference[]> {
@@ -119,7 +135,11 @@ function compare(
   actual: StreamConfig | ConsumerConfig,
 ): { setting: string; declared: unknown; actual: unknown }[] {
   return Object.entries(declared)
-    .map(([setting, value]) => ({ setting, declared: value as unknown, actual: (actual as unknown as Record<string, unknown>)[setting] }))
+    .map(([setting, value]) => ({
+      setting,
+      declared: value as unknown,
+      actual: (actual as unknown as Record<string, unknown>)[setting],
+    }))
     .filter(({ declared, actual }) => !agree(declared, actual));
 }
 
@@ -127,7 +147,9 @@ function compare(
 function agree(declared: unknown, actual: unknown): boolean {
   if (actual === undefined || actual === null) return !declared || (Array.isArray(declared) && declared.length === 0);
   if (Array.isArray(declared)) {
-    return Array.isArray(actual) && declared.length === actual.length && declared.every((item, i) => agree(item, actual[i]));
+    return (
+      Array.isArray(actual) && declared.length === actual.length && declared.every((item, i) => agree(item, actual[i]))
+    );
   }
   if (declared !== null && typeof declared === 'object') {
     return Object.entries(declared).every(([name, value]) => agree(value, (actual as Record<string, unknown>)[name]));

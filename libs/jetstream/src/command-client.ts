@@ -178,7 +178,12 @@ export class CommandClient {
     const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
     const submission = nextSubmissionId();
     try {
-      const ack = await this.#publisher.publish(subject, data, commandHeaders(envelope, asked, submission), this.#acceptTimeoutMs);
+      const ack = await this.#publisher.publish(
+        subject,
+        data,
+        commandHeaders(envelope, asked, submission),
+        this.#acceptTimeoutMs,
+      );
       return ack.duplicate ? await this.#join(envelope, ack.seq, asked, submission) : false;
     } catch (error) {
       if (error instanceof PublishRefused && error.isWrongLastSequence) {
@@ -193,7 +198,8 @@ export class CommandClient {
     const stored = await this.jsm.direct.getMessage(STREAM.commands, { seq: sequence }).catch((cause: unknown) => {
       throw toClientError(cause, envelope.correlation_id);
     });
-    for (const waiter of this.#waiters.get(outcomeSubject(envelope.tenant_id, envelope.correlation_id)) ?? []) waiter.checkAt = 0;
+    for (const waiter of this.#waiters.get(outcomeSubject(envelope.tenant_id, envelope.correlation_id)) ?? [])
+      waiter.checkAt = 0;
     if (stored?.header.get(SUBMISSION_HEADER) === submission) return false;
     if (stored?.header.get(HEADER.fingerprint) !== asked) {
       throw new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
@@ -314,6 +320,7 @@ function commandHeaders(envelope: CommandEnvelope, asked: string, submission: st
   result.set(HEADER.expectedLastSubjectSequence, '0');
   result.set(SUBMISSION_HEADER, submission);
   if (asked) result.set(HEADER.fingerprint, asked);
+  if (envelope.priority !== 'normal') result.set(HEADER.priority, envelope.priority);
   if (envelope.traceparent) result.set(HEADER.traceparent, envelope.traceparent);
   if (envelope.tracestate) result.set(HEADER.tracestate, envelope.tracestate);
   return result;
@@ -322,7 +329,11 @@ function commandHeaders(envelope: CommandEnvelope, asked: string, submission: st
 function toClientError(error: unknown, correlationId: string): CallboardError {
   if (error instanceof CallboardError) return error;
   if (error instanceof PublishRefused && error.isFull) {
-    return new CallboardError('overloaded', 'The command stream is full', { retryAfterMs: 5_000, correlationId, cause: error });
+    return new CallboardError('overloaded', 'The command stream is full', {
+      retryAfterMs: 5_000,
+      correlationId,
+      cause: error,
+    });
   }
   if (error instanceof PublishRefused || error instanceof PublishTimeout || error instanceof Error) {
     return new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, correlationId, cause: error });

@@ -33,7 +33,10 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
 }
 
 /** Calls back at every reconnect and disconnect. Returns a function that ends the subscription. */
-export function onConnectionChange(nc: NatsConnection, listener: (change: 'connected' | 'disconnected') => void): () => void {
+export function onConnectionChange(
+  nc: NatsConnection,
+  listener: (change: 'connected' | 'disconnected') => void,
+): () => void {
   let stopped = false;
   const statuses = nc.status();
   void (async () => {

@@ -1,9 +1,22 @@
 export { AckedPublisher, PublishRefused, PublishTimeout, type PublishAck } from './acked-publisher.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
-export { CommandClient, commandFingerprint, type CommandClientOptions, type Submission, type SubmitOptions } from './command-client.js';
+export {
+  CommandClient,
+  commandFingerprint,
+  type CommandClientOptions,
+  type Submission,
+  type SubmitOptions,
+} from './command-client.js';
+export { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from './command-consumer.js';
 export { connectNats, onConnectionChange, type NatsOptions } from './connect.js';
+export { JetStreamServer } from './jetstream-server.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
+export { DeadLetterPublisher, type DeadLetter } from './dead-letters.js';
+export { KeyedQueue } from './keyed-queue.js';
 export { OutcomePublisher, type Ending, type Written } from './outcome-publisher.js';
+export { ProgressLog } from './progress-log.js';
+export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
+export { SequenceWindow } from './sequence-window.js';
 export {
   BUCKET,
   DEFAULT_TOPOLOGY,

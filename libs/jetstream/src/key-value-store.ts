@@ -61,7 +61,12 @@ export class KeyValueStore {
   }
 
   /** Sets the key only when its revision is still the given one. Returns the new revision, or `undefined` when it is not. */
-  async update(key: string, value: Uint8Array, revision: number, options: { ttlMs?: number } = {}): Promise<number | undefined> {
+  async update(
+    key: string,
+    value: Uint8Array,
+    revision: number,
+    options: { ttlMs?: number } = {},
+  ): Promise<number | undefined> {
     try {
       const expect = { lastSubjectSequence: revision };
       return (await this.#js.publish(this.#subject(key), value, { headers: ttlHeader(options.ttlMs), expect })).seq;

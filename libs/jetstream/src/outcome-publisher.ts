@@ -61,13 +61,17 @@ export class OutcomePublisher {
       retryable,
       correlation_id: command.correlation_id,
     };
-    return { subject, data: Buffer.from(JSON.stringify({ ...outcome, status: 'failed', result: undefined, error: tooLarge })) };
+    return {
+      subject,
+      data: Buffer.from(JSON.stringify({ ...outcome, status: 'failed', result: undefined, error: tooLarge })),
+    };
   }
 }
 
 function outcomeHeaders(command: CommandEnvelope) {
   const result = headers();
   result.set(HEADER.contentType, JSON_CONTENT_TYPE);
+  result.set(HEADER.msgId, command.correlation_id);
   result.set(HEADER.expectedLastSubjectSequence, '0');
   if (command.traceparent) result.set(HEADER.traceparent, command.traceparent);
   if (command.tracestate) result.set(HEADER.tracestate, command.tracestate);

@@ -1,0 +1,76 @@
+import { FromEnv } from '@callboard/config';
+import { IsInt, IsNotEmpty, IsOptional, IsString, Max, Min } from 'class-validator';
+import { hostname } from 'node:os';
+
+export class RunnerConfig {
+  @FromEnv('CALLBOARD_NATS_URL', 'URL of a NATS server; several, comma separated')
+  @IsString()
+  @IsNotEmpty()
+  natsUrl: string = 'nats://127.0.0.1:4222';
+
+  @FromEnv(
+    'CALLBOARD_NATS_CREDS',
+    'File with the credentials of NATS user action-runner; none on a server without authentication',
+  )
+  @IsOptional()
+  @IsString()
+  natsCreds?: string = undefined;
+
+  @FromEnv(
+    'CALLBOARD_INSTANCE',
+    'Name of this replica; no two living processes may share one. A restarted replica that keeps its name takes its partitions back at once',
+  )
+  @IsString()
+  @IsNotEmpty()
+  instance: string = `action-runner-${hostname()}-${process.pid}`;
+
+  @FromEnv('CALLBOARD_PARTITIONS', 'Number of command partitions, as in the topology')
+  @IsInt()
+  @Min(1)
+  @Max(1024)
+  partitions: number = 16;
+
+  @FromEnv(
+    'CALLBOARD_CONCURRENCY_PER_PARTITION',
+    'Commands that run at once in one partition, each of another ordering key',
+  )
+  @IsInt()
+  @Min(1)
+  @Max(10_000)
+  concurrencyPerPartition: number = 256;
+
+  @FromEnv('CALLBOARD_WINDOW_BYTES_PER_PARTITION', 'Bytes of commands that one partition reads ahead into memory')
+  @IsInt()
+  @Min(1_048_576)
+  windowBytesPerPartition: number = 16 * 1_048_576;
+
+  @FromEnv('CALLBOARD_DRAIN_TIMEOUT_MS', 'How long a stopping runner waits for what runs before it aborts it')
+  @IsInt()
+  @Min(0)
+  @Max(3_600_000)
+  drainTimeoutMs: number = 20_000;
+
+  @FromEnv(
+    'CALLBOARD_ACTION_MODULES',
+    'Modules whose export `actions` is an ActionSet, or a function from the environment to one; comma separated',
+  )
+  @IsString()
+  @IsNotEmpty()
+  actionModules: string = '@callboard/demo-actions';
+
+  @FromEnv('CALLBOARD_SERVICE', 'Name under which the registry lists who serves these actions')
+  @IsString()
+  @IsNotEmpty()
+  service: string = 'action-runner';
+
+  @FromEnv('CALLBOARD_OPS_HOST', 'Address for health checks and metrics')
+  @IsString()
+  @IsNotEmpty()
+  opsHost: string = '127.0.0.1';
+
+  @FromEnv('CALLBOARD_OPS_PORT', 'Port for health checks and metrics; 0 takes any free one')
+  @IsInt()
+  @Min(0)
+  @Max(65_535)
+  opsPort: number = 0;
+}

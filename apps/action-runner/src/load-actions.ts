@@ -1,0 +1,42 @@
+import { pathToFileURL } from 'node:url';
+import { ActionSet } from '@callboard/actions';
+
+/**
+ * Imports the modules that hold this runner's actions and puts them into one set. A specifier is a package name, or a path that
+ * starts with `.` or `/`, from the current folder.
+ *
+ * @throws Error naming the module when it cannot be imported or exports no actions.
+ */
+export async function loadActions(specifiers: string, env: NodeJS.ProcessEnv): Promise<ActionSet> {
+  const all = new ActionSet();
+  for (const specifier of specifiers.split(',').map((part) => part.trim())) {
+    const location = /^[./]/.test(specifier) ? pathToFileURL(specifier).href : specifier;
+    let module: { actions?: ActionSet | ((env: NodeJS.ProcessEnv) => ActionSet | Promise<ActionSet>) };
+    try {
+      module = (await import(location)) as typeof module;
+    } catch (cause) {
+      throw new Error(`CALLBOARD_ACTION_MODULES: module "${specifier}" cannot be imported`, { cause });
+    }
+    const set = typeof module.actions === 'function' ? await module.actions(env) : module.actions;
+    if (!(set instanceof ActionSet)) {
+      throw new Error(
+        `CALLBOARD_ACTION_MODULES: module "${specifier}" must export "actions", an ActionSet or a function that returns one`,
+      );
+    }
+    include(all, set);
+  }
+  return all;
+}
+
+/** What a module adds or removes while it runs is added and removed here too. */
+function include(all: ActionSet, part: ActionSet): void {
+  let included = new Set<string>();
+  const sync = () => {
+    const present = new Set([...part].map(({ descriptor }) => descriptor.id));
+    for (const id of included) if (!present.has(id)) all.remove(id);
+    for (const action of part) if (!included.has(action.descriptor.id)) all.add(action);
+    included = present;
+  };
+  sync();
+  part.onChange(sync);
+}

@@ -1,0 +1,28 @@
+import 'reflect-metadata';
+import { loadConfig } from '@callboard/config';
+import { announceReady, createLogger, nestLogger, stopOnSignal } from '@callboard/telemetry';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { RunnerConfig } from './config.js';
+import { createRunner } from './runner.js';
+
+const config = loadConfig(RunnerConfig);
+const log = createLogger('action-runner', config.instance);
+const runner = await createRunner(config, log);
+
+@Module({})
+class RunnerModule {}
+
+const app = await NestFactory.createMicroservice(RunnerModule, { strategy: runner.transport, logger: nestLogger(log) });
+const opsPort = await runner.ops.start();
+await app.listen();
+await runner.announcer.start();
+announceReady({ ops: opsPort });
+log.info({ ops_port: opsPort }, 'running');
+
+stopOnSignal(log, async () => {
+  await runner.announcer.stop();
+  await app.close();
+  await runner.nc.drain();
+  await runner.ops.stop();
+});

@@ -1,0 +1,305 @@
+/**
+ * The life of a command in a runner, from its delivery to its outcome. Read `run` top to bottom.
+ *
+ * The order of commands is kept outside: the ordered keyed consumer hands over one command of a key at a time and goes on with
+ * the key when `run` says `ended`. So whatever must hold its key back (a retry that waits, an outcome that cannot be stored) does
+ * it by not returning.
+ *
+ * Guaranteed: `ended` is returned only when the stream holds an outcome of this command. Not guaranteed: that the effect of the
+ * action happened once; a process that dies between effect and outcome leaves a command that is run again with a higher attempt.
+ */
+import {
+  ActionError,
+  checkArguments,
+  type ActionDefinition,
+  type ActionReturn,
+  type ActionSet,
+} from '@callboard/actions';
+import {
+  CallboardError,
+  actionId,
+  parseEnvelope,
+  type CommandEnvelope,
+  type ErrorBody,
+  type JsonObject,
+} from '@callboard/envelope';
+import {
+  STREAM,
+  type DeadLetterPublisher,
+  type Delivery,
+  type Ending,
+  type Handled,
+  type OutcomePublisher,
+  type ProgressLog,
+} from '@callboard/jetstream';
+import type { Logger } from '@callboard/telemetry';
+import { ZodError } from 'zod';
+import type { RunnerMetrics } from './metrics.js';
+import { RunningCommand } from './running-command.js';
+
+export interface CommandRunnerDependencies {
+  actions: ActionSet;
+  outcomes: OutcomePublisher;
+  progress: ProgressLog;
+  deadLetters: DeadLetterPublisher;
+  metrics: RunnerMetrics;
+  log: Logger;
+}
+
+/** How one attempt went, and so what happens next. */
+type Attempt =
+  | { kind: 'succeeded'; result: JsonObject }
+  | { kind: 'failed'; error: ErrorBody }
+  | { kind: 'retryable'; error: ErrorBody }
+  | { kind: 'deadline'; settled: Promise<unknown> };
+
+export class CommandRunner {
+  constructor(private readonly deps: CommandRunnerDependencies) {}
+
+  /** Never rejects. `left` only when this process is stopping or may no longer run the command. */
+  async run(delivery: Delivery): Promise<Handled> {
+    const command = this.#read(delivery);
+    if (command instanceof CallboardError) return this.#refuse(delivery, command);
+
+    const action = this.deps.actions.get(actionId(command));
+    if (!action)
+      return this.#end(delivery, command, { status: 'failed', error: errorOf('unknown_action', command), attempts: 0 });
+
+    const wrongArguments = argumentsError(action, command);
+    if (wrongArguments) return this.#end(delivery, command, { status: 'failed', error: wrongArguments, attempts: 0 });
+
+    let attempt = delivery.mayHaveBegun ? await this.#nextAttemptAfterAnotherOwner(command) : 1;
+    for (; ; attempt += 1) {
+      if (delivery.signal.aborted) return 'left';
+      // An expired command is never started.
+      if (Date.now() >= Date.parse(command.deadline_at)) return this.#endByDeadline(delivery, command, attempt - 1);
+      if (attempt > 1) await this.#recordAttempt(command, attempt);
+
+      const went = await this.#attempt(action, command, delivery, attempt);
+      // A success is worth writing even when the lease is gone: it saves the next owner a second effect, and the stream arbitrates.
+      if (delivery.signal.aborted && went.kind !== 'succeeded') return 'left';
+
+      switch (went.kind) {
+        case 'succeeded':
+          return this.#end(delivery, command, { status: 'succeeded', result: went.result, attempts: attempt });
+        case 'failed':
+          return this.#end(delivery, command, { status: 'failed', error: went.error, attempts: attempt });
+        case 'deadline':
+          await this.#endByDeadline(delivery, command, attempt);
+          // The key goes on only when the handler is out of the way: its effect could still come.
+          await went.settled;
+          return 'ended';
+        case 'retryable':
+          if (attempt >= action.descriptor.retry.max_attempts)
+            return this.#giveUp(delivery, command, action, attempt, went.error);
+          if (!(await this.#waitForNextAttempt(action, command, delivery, attempt))) return 'left';
+      }
+    }
+  }
+
+  #read(delivery: Delivery): CommandEnvelope | CallboardError {
+    try {
+      const command = parseEnvelope(delivery.data);
+      const { address } = delivery;
+      const agrees =
+        command.tenant_id === address.tenantId &&
+        command.correlation_id === address.correlationId &&
+        command.ordering_key === address.orderingKey &&
+        command.tool === address.tool &&
+        command.method === address.method;
+      return agrees ? command : new CallboardError('invalid_request', 'The envelope and its subject do not agree');
+    } catch (error) {
+      return error instanceof CallboardError ? error : new CallboardError('invalid_request');
+    }
+  }
+
+  /** A message that is no command: it is kept as a dead letter, and whoever waits at its subject is told. */
+  async #refuse(delivery: Delivery, error: CallboardError): Promise<Handled> {
+    const { address } = delivery;
+    this.deps.log.warn(
+      { sequence: delivery.sequence, code: error.code, reason: error.message },
+      'refused a message that is no command',
+    );
+    await this.#deadLetter(delivery, error.code, 0, error.toBody());
+    const named = {
+      tenant_id: address.tenantId,
+      correlation_id: address.correlationId,
+      tool: address.tool,
+      method: address.method,
+    };
+    return this.#end(delivery, named as CommandEnvelope, {
+      status: 'dead_lettered',
+      error: error.toBody(),
+      attempts: 0,
+    });
+  }
+
+  async #attempt(
+    action: ActionDefinition,
+    command: CommandEnvelope,
+    delivery: Delivery,
+    attempt: number,
+  ): Promise<Attempt> {
+    const running = new RunningCommand(command, delivery, attempt, this.deps.progress);
+    let timer: NodeJS.Timeout | undefined;
+    const handled = Promise.resolve()
+      .then(() => action.run(command.args, running))
+      .then(
+        (returned): Attempt => ({ kind: 'succeeded', result: toResult(action, returned) }),
+        (error: unknown): Attempt => this.#classify(error, command),
+      );
+    const deadline = new Promise<Attempt>((resolve) => {
+      timer = setTimeout(
+        () => {
+          running.abort(new CallboardError('deadline_exceeded'));
+          resolve({ kind: 'deadline', settled: handled });
+        },
+        Math.min(Date.parse(command.deadline_at) - Date.now(), MAX_TIMER_MS),
+      );
+    });
+    const went = await Promise.race([handled, deadline]);
+    clearTimeout(timer);
+    running.end();
+    return went;
+  }
+
+  #classify(error: unknown, command: CommandEnvelope): Attempt {
+    if (error instanceof ActionError) {
+      const body = {
+        code: error.code,
+        message: error.message,
+        retryable: error.retryable,
+        correlation_id: command.correlation_id,
+      };
+      return { kind: error.retryable ? 'retryable' : 'failed', error: body };
+    }
+    if (error instanceof ZodError) return { kind: 'failed', error: errorOf('invalid_arguments', command) };
+    // What a handler throws unforeseen may hold anything, so the caller gets only the code; the log gets the error, without payload.
+    this.deps.log.warn(
+      { correlation_id: command.correlation_id, action: actionId(command), err: error },
+      'an attempt failed unforeseen',
+    );
+    return { kind: 'retryable', error: errorOf('action_failed', command) };
+  }
+
+  async #nextAttemptAfterAnotherOwner(command: CommandEnvelope): Promise<number> {
+    const last = await this.deps.progress.last(command);
+    return (last?.attempt ?? 1) + 1;
+  }
+
+  /** Durable before the attempt begins, so that a later owner counts on from here. */
+  async #recordAttempt(command: CommandEnvelope, attempt: number): Promise<void> {
+    this.deps.metrics.retries.inc({ action: actionId(command) });
+    await this.deps.progress.publish(command, { kind: 'attempt', correlation_id: command.correlation_id, attempt }, 0);
+  }
+
+  /** Returns false when the process is to stop: the next owner makes the next attempt. */
+  async #waitForNextAttempt(
+    action: ActionDefinition,
+    command: CommandEnvelope,
+    delivery: Delivery,
+    attempt: number,
+  ): Promise<boolean> {
+    const { backoff_ms, max_backoff_ms } = action.descriptor.retry;
+    const ceiling = Math.min(max_backoff_ms, backoff_ms * 2 ** (attempt - 1));
+    const untilDeadline = Date.parse(command.deadline_at) - Date.now();
+    await waitUnless(delivery.draining, Math.min(ceiling * (0.5 + Math.random() / 2), Math.max(0, untilDeadline)));
+    return !delivery.draining.aborted;
+  }
+
+  async #giveUp(
+    delivery: Delivery,
+    command: CommandEnvelope,
+    action: ActionDefinition,
+    attempts: number,
+    error: ErrorBody,
+  ): Promise<Handled> {
+    // One attempt was all that was ever meant: that is a failure, not a command that gave up.
+    if (action.descriptor.retry.max_attempts === 1)
+      return this.#end(delivery, command, { status: 'failed', error, attempts });
+    await this.#deadLetter(delivery, 'attempts_exhausted', attempts, error);
+    const body = { ...errorOf('dead_lettered', command), message: error.message };
+    return this.#end(delivery, command, { status: 'dead_lettered', error: body, attempts });
+  }
+
+  #endByDeadline(delivery: Delivery, command: CommandEnvelope, attempts: number): Promise<Handled> {
+    return this.#end(delivery, command, {
+      status: 'deadline_exceeded',
+      error: errorOf('deadline_exceeded', command),
+      attempts,
+    });
+  }
+
+  async #deadLetter(delivery: Delivery, reason: string, attempts: number, last_error: ErrorBody): Promise<void> {
+    await this.deps.deadLetters.publish({
+      reason,
+      attempts,
+      last_error,
+      stream: STREAM.commands,
+      subject: delivery.subject,
+      sequence: delivery.sequence,
+      message: Buffer.from(delivery.data).toString('utf8'),
+      at: new Date().toISOString(),
+    });
+  }
+
+  /** Does not give up: an outcome that cannot be stored now (no server, no room) holds its key back until it can. */
+  async #end(delivery: Delivery, command: CommandEnvelope, ending: Ending): Promise<Handled> {
+    for (;;) {
+      try {
+        const written = await this.deps.outcomes.publish(command, ending);
+        this.deps.metrics.outcomes.inc({
+          action: actionId(command),
+          status: written === 'written' ? ending.status : 'late',
+        });
+        return 'ended';
+      } catch (error) {
+        if (delivery.signal.aborted) return 'left';
+        this.deps.log.warn(
+          { correlation_id: command.correlation_id, err: error },
+          'an outcome could not be stored; trying again',
+        );
+        await waitUnless(delivery.signal, OUTCOME_RETRY_MS);
+      }
+    }
+  }
+}
+
+const OUTCOME_RETRY_MS = 1_000;
+
+/** Longer timers fire at once in Node. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+function argumentsError(action: ActionDefinition, command: CommandEnvelope): ErrorBody | undefined {
+  try {
+    checkArguments(action.descriptor, command.args);
+    return undefined;
+  } catch (error) {
+    return { ...(error as CallboardError).toBody(), correlation_id: command.correlation_id };
+  }
+}
+
+function errorOf(code: ConstructorParameters<typeof CallboardError>[0], command: CommandEnvelope): ErrorBody {
+  return new CallboardError(code, undefined, { correlationId: command.correlation_id }).toBody();
+}
+
+/** What a handler returns, as the result that MCP has for its surface. */
+function toResult(action: ActionDefinition, returned: ActionReturn): JsonObject {
+  if (typeof returned === 'string') return { content: [{ type: 'text', text: returned }] };
+  if (action.descriptor.surface.kind !== 'tool' || returned['resultType'] === 'input_required' || 'content' in returned)
+    return returned;
+  return { content: [{ type: 'text', text: JSON.stringify(returned) }], structuredContent: returned };
+}
+
+function waitUnless(signal: AbortSignal, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}

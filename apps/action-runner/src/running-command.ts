@@ -1,0 +1,118 @@
+import type { ActionContext, InputKind } from '@callboard/actions';
+import type { CommandEnvelope, LogLevel, Progress } from '@callboard/envelope';
+import type { Delivery, ProgressLog } from '@callboard/jetstream';
+
+/** Facts of one attempt that are stored; what an action says beyond that is dropped, so that no action can fill the stream. */
+const MAX_FACTS = 10_000;
+const MAX_FACT_BYTES = 64 * 1024;
+
+/** One attempt at a command: what its handler sees, and when it must stop. */
+export class RunningCommand implements ActionContext {
+  readonly #command: CommandEnvelope;
+  readonly #delivery: Delivery;
+  readonly #log: ProgressLog;
+  #abort: AbortController | undefined;
+  #onAbort: (() => void) | undefined;
+  #reason: unknown;
+  #facts = 0;
+
+  constructor(
+    command: CommandEnvelope,
+    delivery: Delivery,
+    readonly attempt: number,
+    log: ProgressLog,
+  ) {
+    this.#command = command;
+    this.#delivery = delivery;
+    this.#log = log;
+  }
+
+  get correlationId(): string {
+    return this.#command.correlation_id;
+  }
+
+  get idempotencyKey(): string {
+    return this.#command.correlation_id;
+  }
+
+  get tenantId(): string {
+    return this.#command.tenant_id;
+  }
+
+  get userId(): string {
+    return this.#command.user_id;
+  }
+
+  get deadlineAt(): Date {
+    return new Date(this.#command.deadline_at);
+  }
+
+  get fence(): number {
+    return this.#delivery.fence;
+  }
+
+  get inputCapabilities(): ReadonlySet<InputKind> {
+    return new Set(this.#command.input_capabilities as InputKind[] | undefined);
+  }
+
+  get inputResponses(): Readonly<Record<string, unknown>> {
+    return this.#command.input_responses ?? {};
+  }
+
+  get requestState(): string | undefined {
+    return this.#command.request_state;
+  }
+
+  /** Made when it is first asked for: most handlers never look, and a signal is the dearest part of a short command. */
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      const { signal } = this.#delivery;
+      this.#onAbort = () => this.abort(signal.reason);
+      signal.addEventListener('abort', this.#onAbort);
+      if (signal.aborted) this.#abort.abort(signal.reason);
+      else if (this.#reason !== undefined) this.#abort.abort(this.#reason);
+    }
+    return this.#abort.signal;
+  }
+
+  progress(progress: number, total?: number, message?: string): void {
+    this.#say({
+      kind: 'progress',
+      correlation_id: this.correlationId,
+      attempt: this.attempt,
+      progress,
+      ...(total !== undefined && { total }),
+      ...(message !== undefined && { message }),
+    });
+  }
+
+  log(level: LogLevel, data: unknown, logger?: string): void {
+    this.#say({
+      kind: 'log',
+      correlation_id: this.correlationId,
+      attempt: this.attempt,
+      level,
+      data,
+      ...(logger && { logger }),
+    });
+  }
+
+  abort(reason: unknown): void {
+    this.#reason = reason;
+    this.#abort?.abort(reason);
+  }
+
+  /** The attempt is over: nothing holds on to it any more. */
+  end(): void {
+    this.#facts = MAX_FACTS;
+    if (this.#onAbort) this.#delivery.signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  #say(fact: Progress): void {
+    if (this.#facts >= MAX_FACTS || JSON.stringify(fact).length > MAX_FACT_BYTES) return;
+    this.#facts += 1;
+    // Not awaited: one connection keeps the order, so a fact is stored before the outcome that follows it.
+    void this.#log.publish(this.#command, fact, this.#facts).catch(() => undefined);
+  }
+}

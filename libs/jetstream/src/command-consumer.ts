@@ -1,0 +1,358 @@
+/**
+ * The ordered keyed consumer: owns partitions of the command stream and hands each key's commands to a handler, strictly one after
+ * the other, many keys at once.
+ *
+ * For every lease it holds it reads the partition's durable consumer ahead into a window, keeps a line per key, and acknowledges
+ * the watermark: the highest sequence up to which every command has its outcome. Nothing is redelivered by a timer. A new owner,
+ * and an old one after a reconnect, resets the consumer to its ack floor and goes through everything above it again:
+ *
+ *   C1  What is still in the window is known and not run twice.
+ *   C2  What may have ended before (it was in the stream when the consumer was reset) is looked up in OUTCOMES just before it would
+ *       run, and skipped when it has ended. So a lost ack never repeats a command.
+ *   C3  After an owner that did not finish cleanly, the first unfinished command of each key may have begun there; it is handed over
+ *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
+ *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
+ *
+ * Losing a lease aborts what runs. A handler that does not stop within `STOP_GRACE_MS` could still have its effect after the next
+ * owner has gone on; `onStuck` is then called, and the app must end the process. That is the fence for effects that know no fence.
+ */
+import {
+  outcomeSubject,
+  parseStoredCommandSubject,
+  type CommandAddress,
+  type Priority,
+  HEADER,
+  PRIORITIES,
+} from '@callboard/envelope';
+import {
+  jetstream,
+  jetstreamManager,
+  type ConsumerMessages,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+} from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { onConnectionChange } from './connect.js';
+import { KeyedQueue } from './keyed-queue.js';
+import { KeyValueStore } from './key-value-store.js';
+import { PartitionLeases, type Lease } from './partition-leases.js';
+import { SequenceWindow } from './sequence-window.js';
+import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer } from './topology.js';
+
+export interface Delivery {
+  /** Tenant and ordering key, as one text. */
+  readonly key: string;
+  readonly priority: Priority;
+  readonly address: CommandAddress;
+  /** As stored. */
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly sequence: number;
+  readonly fence: number;
+  /** An earlier owner may have begun this command: its effect may be there already. */
+  mayHaveBegun: boolean;
+  /** Fires when this process may no longer run the command. */
+  readonly signal: AbortSignal;
+  /** Fires when the process wants to stop: what waits for another attempt should be left to the next owner. */
+  readonly draining: AbortSignal;
+}
+
+/** `ended`: the command has a durable outcome. `left`: it has none, and the next owner goes on with it. */
+export type Handled = 'ended' | 'left';
+
+export interface CommandConsumerOptions {
+  instance: string;
+  partitions: number;
+  /** Commands that one partition runs at once. */
+  concurrencyPerPartition: number;
+  /** Bytes of commands that one partition reads ahead. */
+  windowBytesPerPartition: number;
+  /** Must settle, and must not reject. */
+  handle(delivery: Delivery): Promise<Handled>;
+  /** A lease was lost and a handler did not stop: the process must end now. */
+  onStuck(partition: number): void;
+  onError(error: unknown): void;
+}
+
+const STOP_GRACE_MS = 1_000;
+const PULL_MESSAGES = 512;
+const REATTACH_MS = 500;
+
+export class CommandConsumer {
+  readonly #owned = new Map<number, OwnedPartition>();
+  #leases: PartitionLeases | undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  private constructor(
+    private readonly nc: NatsConnection,
+    private readonly jsm: JetStreamManager,
+    private readonly options: CommandConsumerOptions,
+  ) {}
+
+  static async start(nc: NatsConnection, options: CommandConsumerOptions): Promise<CommandConsumer> {
+    const consumer = new CommandConsumer(nc, await jetstreamManager(nc, { checkAPI: false }), options);
+    await consumer.#start();
+    return consumer;
+  }
+
+  /** Partitions owned now. */
+  get partitions(): number[] {
+    return [...this.#owned.keys()];
+  }
+
+  /** Commands running now. */
+  get running(): number {
+    return [...this.#owned.values()].reduce((sum, partition) => sum + partition.running, 0);
+  }
+
+  /** Commands read ahead or running. */
+  get buffered(): number {
+    return [...this.#owned.values()].reduce((sum, partition) => sum + partition.buffered, 0);
+  }
+
+  /** Finishes what runs, hands over the rest, gives all leases back. After `timeoutMs` what still runs is aborted. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#unsubscribe?.();
+    const late = setTimeout(() => {
+      for (const partition of this.#owned.values()) partition.abort();
+    }, timeoutMs);
+    const partitions = [...this.#owned.values()];
+    await this.#leases?.leave();
+    await Promise.all(partitions.map((partition) => partition.released));
+    clearTimeout(late);
+    this.#leases?.stop();
+  }
+
+  async #start(): Promise<void> {
+    const store = await KeyValueStore.open(this.nc, BUCKET.leases);
+    this.#leases = new PartitionLeases(store, this.options.instance, this.options.partitions, {
+      acquired: (lease) => this.#own(lease),
+      surplus: (partition) => void this.#release(partition),
+      lost: (partition) => void this.#lose(partition),
+      error: this.options.onError,
+    });
+    this.#unsubscribe = onConnectionChange(this.nc, (change) => {
+      if (change === 'connected') for (const partition of this.#owned.values()) partition.reattach();
+    });
+    await this.#leases.start();
+  }
+
+  #own(lease: Lease): void {
+    const partition = new OwnedPartition(jetstream(this.nc), this.jsm, lease, this.options);
+    this.#owned.set(lease.partition, partition);
+    partition.reattach();
+  }
+
+  async #release(number: number): Promise<void> {
+    const partition = this.#owned.get(number);
+    if (!partition) return;
+    const clean = await partition.drain();
+    if (this.#owned.get(number) !== partition) return;
+    this.#owned.delete(number);
+    await this.#leases?.giveBack(number, clean).catch(this.options.onError);
+    partition.markReleased();
+  }
+
+  async #lose(number: number): Promise<void> {
+    const partition = this.#owned.get(number);
+    if (!partition) return;
+    this.#owned.delete(number);
+    partition.abort();
+    const stuck = setTimeout(() => this.options.onStuck(number), STOP_GRACE_MS);
+    await partition.drain();
+    clearTimeout(stuck);
+    partition.markReleased();
+  }
+}
+
+/** One partition while this process holds its lease. */
+class OwnedPartition {
+  readonly released: Promise<void>;
+  markReleased!: () => void;
+  readonly #queue: KeyedQueue<Delivery>;
+  readonly #window = new SequenceWindow<JsMsg>();
+  readonly #abort = new AbortController();
+  readonly #draining = new AbortController();
+  /** Keys whose first unfinished command was already handed over; only while commands of before this lease come. */
+  readonly #keysResumed = new Set<string>();
+  #mayHaveEndedUpTo = 0;
+  #mayHaveBegunUpTo = 0;
+  #messages: ConsumerMessages | undefined;
+  #attaching: Promise<void> | undefined;
+  #attachAgain = false;
+  #paused = false;
+  #leftBehind = false;
+  #ackScheduled = false;
+  #stopped = false;
+
+  constructor(
+    private readonly js: JetStreamClient,
+    private readonly jsm: JetStreamManager,
+    private readonly lease: Lease,
+    private readonly options: CommandConsumerOptions,
+  ) {
+    this.released = new Promise((resolve) => (this.markReleased = resolve));
+    this.#queue = new KeyedQueue(options.concurrencyPerPartition, (delivery) => this.#run(delivery));
+  }
+
+  get running(): number {
+    return this.#queue.running;
+  }
+
+  get buffered(): number {
+    return this.#window.size;
+  }
+
+  /** (Re)reads everything above the ack floor, and goes on from there. Needed whenever deliveries may have been lost on the way. */
+  reattach(): void {
+    this.#attachAgain = true;
+    this.#attaching ??= this.#attachUntilDone().finally(() => (this.#attaching = undefined));
+  }
+
+  /** Starts nothing more and waits for what runs. Returns whether nothing was left half done. */
+  async drain(): Promise<boolean> {
+    this.#stopped = true;
+    this.#draining.abort();
+    this.#messages?.stop();
+    await this.#queue.stop();
+    this.#acknowledge();
+    return !this.#leftBehind;
+  }
+
+  abort(): void {
+    this.#abort.abort();
+    this.#draining.abort();
+  }
+
+  async #attachUntilDone(): Promise<void> {
+    while (this.#attachAgain && !this.#stopped) {
+      this.#attachAgain = false;
+      try {
+        await this.#attach();
+      } catch (error) {
+        this.options.onError(error);
+        this.#attachAgain = true;
+        await new Promise((resolve) => setTimeout(resolve, REATTACH_MS));
+      }
+    }
+  }
+
+  async #attach(): Promise<void> {
+    const name = partitionConsumer(this.lease.partition);
+    this.#messages?.stop();
+    // Whoever pulled before, here or in a process that does not know yet that it lost the lease, is served no more.
+    await this.jsm.consumers.unpin(STREAM.commands, name, OWNER_GROUP);
+    const { state } = await this.jsm.streams.info(STREAM.commands);
+    if (this.#mayHaveEndedUpTo === 0 && !this.lease.clean) this.#mayHaveBegunUpTo = state.last_seq;
+    this.#mayHaveEndedUpTo = state.last_seq;
+    await this.jsm.consumers.reset(STREAM.commands, name);
+    if (this.#stopped) return;
+    this.#window.beginEpoch();
+    this.#paused = false;
+    const consumer = await this.js.consumers.get(STREAM.commands, name);
+    this.#messages = await consumer.consume({
+      max_messages: PULL_MESSAGES,
+      group: OWNER_GROUP,
+      callback: (message) => this.#receive(message),
+    });
+    if (this.#stopped) this.#messages.stop();
+  }
+
+  #receive(message: JsMsg): void {
+    if (this.#stopped || this.#paused) return;
+    if (!this.#window.open(message.seq, message, message.data.length)) {
+      this.#scheduleAcknowledge();
+      return;
+    }
+    const priority = message.headers?.get(HEADER.priority) as Priority | undefined;
+    const address = addressOf(message.subject);
+    this.#queue.push({
+      key: `${address.tenantId}\n${address.orderingKey}`,
+      priority: priority && PRIORITIES.includes(priority) ? priority : 'normal',
+      address,
+      subject: message.subject,
+      data: message.data,
+      sequence: message.seq,
+      fence: this.lease.fence,
+      mayHaveBegun: false,
+      signal: this.#abort.signal,
+      draining: this.#draining.signal,
+    });
+    if (this.#window.bytes > this.options.windowBytesPerPartition) {
+      // What is still on its way here is dropped, and comes again when the window has room: reattaching starts at the ack floor.
+      this.#paused = true;
+      this.#messages?.stop();
+    }
+  }
+
+  async #run(delivery: Delivery): Promise<void> {
+    let handled: Handled = 'left';
+    try {
+      if (delivery.sequence <= this.#mayHaveEndedUpTo && (await this.#hasEnded(delivery))) {
+        handled = 'ended';
+      } else if (!this.#stopped) {
+        if (delivery.sequence <= this.#mayHaveBegunUpTo && !this.#keysResumed.has(delivery.key)) {
+          this.#keysResumed.add(delivery.key);
+          delivery.mayHaveBegun = true;
+        }
+        handled = await this.options.handle(delivery);
+        if (handled === 'left') this.#leftBehind = true;
+      }
+    } catch (error) {
+      this.#leftBehind = true;
+      this.options.onError(error);
+    }
+    if (handled === 'left') {
+      // Its key must not go on without it while this process owns the partition.
+      await this.#untilStopped();
+      return;
+    }
+    this.#window.done(delivery.sequence);
+    this.#scheduleAcknowledge();
+  }
+
+  async #hasEnded({ address }: Delivery): Promise<boolean> {
+    const subject = outcomeSubject(address.tenantId, address.correlationId);
+    for (;;) {
+      try {
+        return (await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject })) !== null;
+      } catch (error) {
+        // Not knowing is no reason to run: wait for the server, or for the lease to end.
+        if (this.#abort.signal.aborted || this.#stopped) throw error;
+        await new Promise((resolve) => setTimeout(resolve, REATTACH_MS));
+      }
+    }
+  }
+
+  async #untilStopped(): Promise<void> {
+    const { signal } = this.#draining;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+
+  /** Once per turn of the event loop, however many commands ended in it. */
+  #scheduleAcknowledge(): void {
+    if (this.#ackScheduled) return;
+    this.#ackScheduled = true;
+    setImmediate(() => {
+      this.#ackScheduled = false;
+      this.#acknowledge();
+    });
+  }
+
+  #acknowledge(): void {
+    this.#window.advance()?.ack();
+    if (this.#paused && !this.#stopped && this.#window.bytes < this.options.windowBytesPerPartition / 2)
+      this.reattach();
+  }
+}
+
+/** A subject that none of our publishers wrote still gets an address: its command must end like any other. */
+function addressOf(subject: string): CommandAddress {
+  try {
+    return parseStoredCommandSubject(subject);
+  } catch {
+    const [, , tenantId = '', tool = '', method = '', orderingKey = '', correlationId = ''] = subject.split('.');
+    return { tenantId, tool, method, orderingKey, correlationId };
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * Which runner owns which partition.
+ *
+ * Each partition has a key `partition.<n>` in the bucket LEASES; holding it, renewed in time, is owning the partition. Every runner
+ * also keeps `runner.<instance>` alive, so that all of them know how many they are: each holds at most its fair share, gives back
+ * what is over, and takes what is free.
+ *
+ * Safety rests on three things, none of them a clock that two machines share:
+ *   L1  A lease is taken, renewed and given back by compare-and-set; two runners can never both succeed.
+ *   L2  The holder counts its lease from the moment it sent the last renewal that succeeded, and stops using it `MARGIN_MS` before
+ *       the server can let it expire.
+ *   L3  The revision at which a lease was taken is the partition's fence: it grows with every owner.
+ *
+ * A lease that is given back says whether everything was finished (`clean`); one that expired was not. The next owner is told.
+ * A runner that restarts under the same instance name takes its own leases back at once: whoever gives names out (the supervisor,
+ * Kubernetes) guarantees that the earlier process of that name is gone.
+ */
+import type { KeyValueStore } from './key-value-store.js';
+
+export const LEASE_TTL_MS = 5_000;
+const MARGIN_MS = 1_500;
+const RENEW_MS = 1_000;
+
+export interface Lease {
+  partition: number;
+  /** Grows with every owner of the partition. */
+  fence: number;
+  /** Is it certain that the owner before left nothing half done? */
+  clean: boolean;
+}
+
+interface LeaseRecord {
+  owner: string;
+  state: 'held' | 'free';
+  clean: boolean;
+}
+
+interface Held extends Lease {
+  revision: number;
+  validUntil: number;
+}
+
+export interface LeaseEvents {
+  acquired(lease: Lease): void;
+  /** The lease is over the fair share: finish, then call `giveBack`. */
+  surplus(partition: number): void;
+  /** The lease can no longer be relied on: stop at once. */
+  lost(partition: number): void;
+  error(error: unknown): void;
+}
+
+export class PartitionLeases {
+  readonly #held = new Map<number, Held>();
+  readonly #leaving = new Set<number>();
+  /** What the bucket says now. */
+  readonly #records = new Map<number, { record: LeaseRecord | undefined; revision: number }>();
+  readonly #runners = new Set<string>();
+  #watches: { stop(): void }[] = [];
+  #timers: NodeJS.Timeout[] = [];
+  #stopping = false;
+  #settling: Promise<void> | undefined;
+  #again = false;
+
+  constructor(
+    private readonly store: KeyValueStore,
+    private readonly instance: string,
+    private readonly partitions: number,
+    private readonly events: LeaseEvents,
+  ) {}
+
+  async start(): Promise<void> {
+    for (let partition = 0; partition < this.partitions; partition++)
+      this.#records.set(partition, { record: undefined, revision: 0 });
+    await this.#beat();
+    this.#watches = [
+      await this.store.watch('partition.*', (key, value, revision) => {
+        const record = value && (JSON.parse(Buffer.from(value).toString()) as LeaseRecord);
+        this.#records.set(Number(key.slice('partition.'.length)), { record, revision });
+        this.#settle();
+      }),
+      await this.store.watch('runner.*', (key, value) => {
+        const runner = key.slice('runner.'.length);
+        if (value) this.#runners.add(runner);
+        else this.#runners.delete(runner);
+        this.#settle();
+      }),
+    ];
+    const every = (ms: number, work: () => unknown) => this.#timers.push(setInterval(work, ms));
+    every(RENEW_MS, () => void this.#beat().catch((error: unknown) => this.events.error(error)));
+    every(RENEW_MS, () => void this.#renewAll());
+    every(250, () => this.#dropExpired());
+    this.#settle();
+  }
+
+  /** Partitions held now. */
+  get held(): number[] {
+    return [...this.#held.keys()];
+  }
+
+  /** Takes no more leases and asks for all to be given back; resolves when this runner is no longer counted. */
+  async leave(): Promise<void> {
+    this.#stopping = true;
+    await this.#settling;
+    await this.store.delete(`runner.${this.instance}`).catch((error: unknown) => this.events.error(error));
+    for (const partition of this.#held.keys()) this.#markSurplus(partition);
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  /** The owner has stopped working on the partition; `clean` when nothing was left half done. */
+  async giveBack(partition: number, clean: boolean): Promise<void> {
+    const lease = this.#held.get(partition);
+    this.#held.delete(partition);
+    this.#leaving.delete(partition);
+    if (!lease) return;
+    const record: LeaseRecord = { owner: this.instance, state: 'free', clean };
+    await this.store.update(`partition.${partition}`, encode(record), lease.revision);
+  }
+
+  async #beat(): Promise<void> {
+    if (!this.#stopping) await this.store.put(`runner.${this.instance}`, encode({}), { ttlMs: LEASE_TTL_MS });
+  }
+
+  async #renewAll(): Promise<void> {
+    await Promise.all(
+      [...this.#held.values()].map(async (lease) => {
+        const sentAt = performance.now();
+        try {
+          const record: LeaseRecord = { owner: this.instance, state: 'held', clean: false };
+          const revision = await this.store.update(`partition.${lease.partition}`, encode(record), lease.revision, {
+            ttlMs: LEASE_TTL_MS,
+          });
+          if (revision === undefined) {
+            // Our own renewal may have been stored and only its ack lost; then the bucket still says that it is ours.
+            const now = await this.store.entry(`partition.${lease.partition}`);
+            const owner = now && (JSON.parse(Buffer.from(now.value).toString()) as LeaseRecord);
+            if (now && owner?.owner === this.instance && owner.state === 'held') lease.revision = now.revision;
+            else this.#lose(lease.partition);
+          } else {
+            lease.revision = revision;
+            lease.validUntil = sentAt + LEASE_TTL_MS - MARGIN_MS;
+          }
+        } catch {
+          // The server is away: the lease runs out by itself if that lasts.
+        }
+      }),
+    );
+  }
+
+  #dropExpired(): void {
+    const now = performance.now();
+    for (const lease of this.#held.values()) if (now > lease.validUntil) this.#lose(lease.partition);
+    this.#settle();
+  }
+
+  #lose(partition: number): void {
+    if (!this.#held.delete(partition)) return;
+    this.#leaving.delete(partition);
+    this.events.lost(partition);
+  }
+
+  /** Brings what is held towards the fair share. One pass at a time; changes during a pass cause another. */
+  #settle(): void {
+    this.#again = true;
+    this.#settling ??= this.#settleNow()
+      .catch((error: unknown) => this.events.error(error))
+      .finally(() => (this.#settling = undefined));
+  }
+
+  async #settleNow(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      const share = this.#share();
+      const staying = [...this.#held.keys()].filter((partition) => !this.#leaving.has(partition));
+      for (const partition of staying.slice(share)) this.#markSurplus(partition);
+      if (this.#stopping) return;
+      for (const [partition, { record, revision }] of this.#records) {
+        if (this.#held.size >= share) break;
+        const mine = record?.owner === this.instance;
+        if (this.#held.has(partition) || (record?.state === 'held' && !mine)) continue;
+        await this.#take(partition, record, revision);
+      }
+    }
+  }
+
+  /** The most that this runner should hold: rounded up, so that nothing is left over. */
+  #share(): number {
+    return this.#stopping ? 0 : Math.ceil(this.partitions / Math.max(1, this.#runners.size));
+  }
+
+  #markSurplus(partition: number): void {
+    if (this.#leaving.has(partition)) return;
+    this.#leaving.add(partition);
+    this.events.surplus(partition);
+  }
+
+  async #take(partition: number, before: LeaseRecord | undefined, revision: number): Promise<void> {
+    const key = `partition.${partition}`;
+    const sentAt = performance.now();
+    const record = encode({ owner: this.instance, state: 'held', clean: false } satisfies LeaseRecord);
+    const ttl = { ttlMs: LEASE_TTL_MS };
+    const taken = before
+      ? await this.store.update(key, record, revision, ttl)
+      : await this.store.create(key, record, ttl);
+    if (taken === undefined) return;
+    const clean = before?.state === 'free' && before.clean;
+    const lease = { partition, fence: taken, clean };
+    this.#held.set(partition, { ...lease, revision: taken, validUntil: sentAt + LEASE_TTL_MS - MARGIN_MS });
+    this.events.acquired(lease);
+  }
+}
+
+function encode(record: object): Uint8Array {
+  return Buffer.from(JSON.stringify(record));
+}

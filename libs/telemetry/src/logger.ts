@@ -1,0 +1,38 @@
+import { pino, type Logger as PinoLogger } from 'pino';
+
+export type Logger = PinoLogger;
+
+/**
+ * Logs of one app: JSON lines on stderr. The level is in `CALLBOARD_LOG_LEVEL` (default `info`).
+ *
+ * ERROR means that a person must act; a fault that heals itself is WARN. Fields are ids, codes, counts and times: payloads,
+ * arguments and results never go into a log, so errors are reduced to what we wrote ourselves.
+ */
+export function createLogger(app: string, instance: string): Logger {
+  return pino(
+    {
+      level: process.env['CALLBOARD_LOG_LEVEL'] ?? 'info',
+      base: { app, instance },
+      messageKey: 'message',
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
+      serializers: { err: describeError },
+    },
+    pino.destination({ fd: 2, sync: false }),
+  );
+}
+
+function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { name: typeof error };
+  const { code } = error as { code?: unknown };
+  return {
+    name: error.name,
+    message: error.message,
+    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+    ...(error.cause instanceof Error && { cause: describeError(error.cause) }),
+    stack: error.stack
+      ?.split('\n')
+      .slice(1, 6)
+      .map((line) => line.trim()),
+  };
+}
