@@ -1,0 +1,175 @@
+/**
+ * The life of a call in the front end, from an authenticated request to its result. Read `invoke` top to bottom.
+ *
+ * Guaranteed: what `invoke` answers with a correlation id was accepted durably; the result is that of the command's one outcome.
+ * A caller that goes away changes nothing about the command.
+ */
+import { checkArguments, defaultOrderingKey, type InputKind, type RegisteredAction } from '@callboard/actions';
+import {
+  CallboardError,
+  ENVELOPE_VERSION,
+  idempotentCorrelationId,
+  newCorrelationId,
+  parseActionId,
+  type CommandEnvelope,
+  type ErrorBody,
+  type JsonObject,
+  type Outcome,
+  type Progress,
+} from '@callboard/envelope';
+import type { CommandClient } from '@callboard/jetstream';
+import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
+
+export interface Principal {
+  tenantId: string;
+  userId: string;
+}
+
+export interface Invocation {
+  principal: Principal;
+  action: RegisteredAction;
+  args: JsonObject;
+  /** `params._meta` of the request; empty if it has none. */
+  meta: Readonly<JsonObject>;
+  /** Value of an HTTP header, by its lower-case name. */
+  header(name: string): string | undefined;
+  /** Kinds of input that this client can give. */
+  inputCapabilities: readonly InputKind[];
+  /** Answers to what the action asked in an earlier round. */
+  inputResponses?: JsonObject;
+  /** The action's own state of an earlier round, unsealed. */
+  requestState?: string;
+  /** Makes this call the same command whenever it is made again, where the caller named no idempotency key. */
+  implicitKey?: string;
+  /** Hears of progress, in order. */
+  onProgress?(fact: Progress): void;
+  /** The caller is gone: stop waiting. The command goes on. */
+  signal?: AbortSignal;
+}
+
+const CORRELATION_ID = 'io.callboard/correlation_id';
+const REPLAYED = 'io.callboard/replayed';
+
+export class Invoker {
+  constructor(private readonly commands: CommandClient) {}
+
+  /**
+   * Runs an action as a durable command and returns its MCP result.
+   * @throws CallboardError for a resource or a prompt that failed; a tool's failure is a result with `isError`.
+   */
+  async invoke(call: Invocation): Promise<JsonObject> {
+    let command: CommandEnvelope | undefined;
+    try {
+      const fields = readMessagingFields(call.meta, call.header);
+      checkArguments(call.action, call.args);
+      command = toCommand(call, fields);
+      const submission = await this.commands.submit(command, call);
+      const outcome = await untilGone(submission.outcome, submission.release, call.signal);
+      return toResult(call.action, outcome, submission.replayed);
+    } catch (error) {
+      if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
+      return failure(error.toBody(), error.details.correlationId ?? command?.correlation_id);
+    }
+  }
+}
+
+/** The envelope of a call: what the caller said, and for the rest the action's defaults. */
+function toCommand(call: Invocation, fields: MessagingFields): CommandEnvelope {
+  const { principal, action, args } = call;
+  const name = parseActionId(action.id);
+  const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
+  const correlationId =
+    idempotencyKey === undefined
+      ? newCorrelationId()
+      : idempotentCorrelationId({ ...principal, action: name, idempotencyKey });
+  const deadlineMs = fields.deadlineMs ?? action.deadline_ms;
+  const now = Date.now();
+  const traceparent = call.meta['traceparent'] ?? call.header('traceparent');
+  const tracestate = call.meta['tracestate'] ?? call.header('tracestate');
+  return {
+    envelope_version: ENVELOPE_VERSION,
+    correlation_id: correlationId,
+    ...(idempotencyKey !== undefined && { idempotency_key: idempotencyKey }),
+    tenant_id: principal.tenantId,
+    user_id: principal.userId,
+    tool: name.tool,
+    method: name.method,
+    args,
+    ordering_key: fields.orderingKey ?? defaultOrderingKey(action, { args, userId: principal.userId, correlationId }),
+    deadline_ms: deadlineMs,
+    priority: fields.priority ?? 'normal',
+    accept_partials: call.onProgress !== undefined,
+    accept_async: fields.acceptAsync ?? false,
+    ...(fields.sagaId !== undefined && { saga_id: fields.sagaId }),
+    ...(fields.sagaStep !== undefined && { saga_step: fields.sagaStep }),
+    ...(fields.compensation && { compensation: fields.compensation }),
+    issued_at: new Date(now).toISOString(),
+    deadline_at: new Date(now + deadlineMs).toISOString(),
+    ...(isTraceparent(traceparent) && { traceparent }),
+    ...(isTraceparent(traceparent) && typeof tracestate === 'string' && tracestate.length <= 512 && { tracestate }),
+    ...(call.inputCapabilities.length > 0 && { input_capabilities: [...call.inputCapabilities] }),
+    ...(call.inputResponses && { input_responses: call.inputResponses }),
+    ...(call.requestState !== undefined && { request_state: call.requestState }),
+  };
+}
+
+function isTraceparent(value: unknown): value is string {
+  return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value);
+}
+
+function toResult(action: RegisteredAction, outcome: Outcome, replayed: boolean): JsonObject {
+  if (outcome.status !== 'succeeded') {
+    const error = outcome.error ?? new CallboardError('internal').toBody();
+    if (action.surface.kind !== 'tool') throw errorFromBody(error);
+    return failure(error, outcome.correlation_id, replayed);
+  }
+  const result = outcome.result ?? {};
+  return {
+    ...result,
+    _meta: { ...(result['_meta'] as JsonObject | undefined), ...resultMeta(outcome.correlation_id, replayed) },
+  };
+}
+
+function failure(error: ErrorBody, correlationId: string | undefined, replayed = false): JsonObject {
+  const body = correlationId === undefined ? error : { ...error, correlation_id: correlationId };
+  return {
+    content: [{ type: 'text', text: `${body.code}: ${body.message}` }],
+    structuredContent: { error: body },
+    isError: true,
+    ...(correlationId !== undefined && { _meta: resultMeta(correlationId, replayed) }),
+  };
+}
+
+function resultMeta(correlationId: string, replayed: boolean): JsonObject {
+  return replayed ? { [CORRELATION_ID]: correlationId, [REPLAYED]: true } : { [CORRELATION_ID]: correlationId };
+}
+
+function errorFromBody(body: ErrorBody): CallboardError {
+  // An action's own code is not one of ours; the message is its author's.
+  return new CallboardError('action_failed', body.message, {
+    ...(body.correlation_id && { correlationId: body.correlation_id }),
+  });
+}
+
+/** Waits for the outcome, or until the caller is gone. */
+async function untilGone(
+  outcome: Promise<Outcome>,
+  release: () => void,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
+  if (!signal) return outcome;
+  let onAbort!: () => void;
+  const gone = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      release();
+      reject(new CallboardError('cancelled', 'The caller went away; the command goes on'));
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([outcome, gone]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
