@@ -19,6 +19,7 @@ export interface KeyValueEntry {
 }
 
 const WRONG_LAST_SEQUENCE = 10071;
+const DELETE_MARKER_TTL_MS = 60_000;
 
 export class KeyValueStore {
   readonly #js: JetStreamClient;
@@ -77,7 +78,8 @@ export class KeyValueStore {
   }
 
   async delete(key: string): Promise<void> {
-    const marker = headers();
+    // The marker tells those who watch, and goes by itself: a bucket does not grow with every key that it ever held.
+    const marker = ttlHeader(DELETE_MARKER_TTL_MS);
     marker.set('KV-Operation', 'DEL');
     await this.#js.publish(this.#subject(key), new Uint8Array(), { headers: marker });
   }

@@ -150,7 +150,9 @@ function sessions(options: TopologyOptions): DeclaredStream {
       ...base(options),
       name: STREAM.sessions,
       description: 'What was sent to 2025-era MCP sessions, so that any replica can send it again',
-      subjects: ['mcp.session.*.*', 'mcp.changed.*'],
+      // Every fact of a stream has a subject of its own, so that the server refuses to store it twice.
+      subjects: ['mcp.session.*.*.*', 'mcp.changed.>'],
+      republish: { src: 'mcp.>', dest: `${LIVE_PREFIX}.mcp.>` },
       // A session's log is a buffer for reconnecting clients, not a record: the oldest goes first.
       discard: DiscardPolicy.Old,
       max_age: nanos(3_600_000),
@@ -242,9 +244,13 @@ function users(streams: string[]): DeclaredUser[] {
           'out.*.*',
           'mcp.>',
           `$KV.${BUCKET.sessions}.>`,
-          ...api(...getsDirectly(STREAM.commands), ...getsDirectly(STREAM.outcomes)),
-          ...reads(STREAM.sessions),
-          ...reads(`KV_${BUCKET.sessions}`),
+          // Replicas answer each other.
+          inbox('mcp-frontend'),
+          ...api(
+            ...[STREAM.commands, STREAM.outcomes, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(getsDirectly),
+            `STREAM.INFO.${STREAM.sessions}`,
+            `STREAM.INFO.KV_${BUCKET.sessions}`,
+          ),
           ...reads(`KV_${BUCKET.actions}`),
         ],
       },
