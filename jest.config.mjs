@@ -1,0 +1,14 @@
+/**
+ * Tests run on the compiled output, the same files that the stack runs: `npm test` builds first. They start real servers and
+ * real processes, so few at once and with room for a slow machine.
+ * @type {import('jest').Config}
+ */
+export default {
+  roots: ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/tools'],
+  testMatch: ['**/dist/**/*.spec.js'],
+  transform: {},
+  globalSetup: '<rootDir>/libs/testing/dist/jest/global-setup.js',
+  testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
+  testTimeout: 30_000,
+  maxWorkers: 2,
+};

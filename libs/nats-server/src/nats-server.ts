@@ -1,0 +1,139 @@
+/**
+ * A nats-server process of our own: on loopback, with JetStream in its own folder and the users of the topology.
+ *
+ * It runs in a process group of its own, so that Ctrl-C in a terminal reaches only us and the server stops last.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Topology } from '@callboard/jetstream';
+import { issueCredentials } from './credentials.js';
+import { renderServerConfig } from './server-config.js';
+
+export interface NatsServerOptions {
+  binary: string;
+  /** Folder of this server alone: configuration, keys, credentials and the store. */
+  dataDir: string;
+  /** Decides users, permissions and how much the store may hold. */
+  topology: Topology;
+  /** 0 or absent: any free one. */
+  port?: number;
+  /** `none` lets anyone on this machine do everything; for benches. */
+  auth?: 'users' | 'none';
+  syncInterval?: string;
+  onLog?: (line: string) => void;
+}
+
+export interface RunningNatsServer {
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Path of a user's credentials file; empty when the server asks for none. */
+  credsFile(user: string): string;
+  /** Settles when the process has ended, whoever ended it. */
+  readonly exited: Promise<void>;
+  /** Ends the server in order; every acked message is stored already. */
+  stop(): Promise<void>;
+}
+
+/** A big store is read back before the server answers. */
+const READY_MS = 120_000;
+const STOP_MS = 10_000;
+const KEPT_LINES = 20;
+
+/** @throws Error with the server's own last words when it does not come up. */
+export async function startNatsServer(options: NatsServerOptions): Promise<RunningNatsServer> {
+  const { dataDir, topology, auth = 'users', syncInterval = 'always', onLog = () => undefined } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const storeDir = join(dataDir, 'store');
+  const credentials =
+    auth === 'users' ? await issueCredentials(dataDir, topology.users, existsSync(storeDir)) : undefined;
+  const port = options.port || (await freePort());
+  const config = join(dataDir, 'server.conf');
+  // The limit is what streams may reserve, not what they use; twice the declared leaves room to raise a stream's own limit.
+  const declared = topology.streams.reduce((sum, { config }) => sum + Math.max(0, config.max_bytes ?? 0), 0);
+  await writeFile(
+    config,
+    renderServerConfig({
+      port,
+      storeDir,
+      syncInterval,
+      maxFileStore: 2 * declared,
+      ...(credentials && { credentials }),
+    }),
+    { mode: 0o600 },
+  );
+
+  const child = spawn(options.binary, ['-c', config], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  await ready(child, exited, onLog);
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    pid: child.pid!,
+    credsFile: (user) => (credentials ? fileOf(credentials.files, user) : ''),
+    exited,
+    stop: () => stop(child, exited),
+  };
+}
+
+async function ready(child: ChildProcess, exited: Promise<void>, onLog: (line: string) => void): Promise<void> {
+  const lines: string[] = [];
+  let onReady!: () => void;
+  const saysReady = new Promise<void>((resolve) => (onReady = resolve));
+  createInterface({ input: child.stderr! }).on('line', (line) => {
+    onLog(line);
+    lines.push(line);
+    if (lines.length > KEPT_LINES) lines.shift();
+    if (line.includes('Server is ready')) onReady();
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const failed = async (): Promise<never> => {
+    await exited;
+    const words = lines
+      .filter((line) => /\[(FTL|ERR)\]/.test(line))
+      .map((line) => line.replace(/^.*\[(FTL|ERR)\] /, ''));
+    throw new Error(`nats-server did not start: ${words.join('; ') || lines.at(-1) || 'it said nothing'}`);
+  };
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`nats-server was not ready after ${READY_MS / 1000} s: ${lines.at(-1) ?? 'it said nothing'}`));
+    }, READY_MS);
+  });
+  const unstartable = once(child, 'error').then(([error]) => {
+    throw new Error(`nats-server cannot be run: ${(error as Error).message}`);
+  });
+  try {
+    await Promise.race([saysReady, failed(), late, unstartable]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function stop(child: ChildProcess, exited: Promise<void>): Promise<void> {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  await exited;
+  clearTimeout(timer);
+}
+
+function fileOf(files: ReadonlyMap<string, string>, user: string): string {
+  const file = files.get(user);
+  if (!file) throw new Error(`the topology declares no user ${user}`);
+  return file;
+}
+
+/** A port that is free now. Somebody else may take it before it is used, which then fails as loudly as any taken port. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
