@@ -1,0 +1,101 @@
+import { FromEnv } from '@callboard/config';
+import { IsBase64, IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
+
+const LOCALHOST = 'localhost,127.0.0.1,[::1]';
+
+/** Configuration of one process of the front end. */
+export class FrontendConfig {
+  @FromEnv('CALLBOARD_INSTANCE', 'Name of this replica; a restarted process keeps it')
+  @IsString()
+  @IsNotEmpty()
+  instance: string = 'mcp-frontend-1';
+
+  @FromEnv('CALLBOARD_NATS_URL', 'URLs of NATS servers, comma separated')
+  @IsString()
+  @IsNotEmpty()
+  natsUrl: string = 'nats://127.0.0.1:4222';
+
+  @FromEnv('CALLBOARD_NATS_CREDS', 'Credentials file of the NATS user mcp-frontend; empty where NATS asks for none')
+  @IsString()
+  natsCreds: string = '';
+
+  @FromEnv('CALLBOARD_HTTP_HOST', 'Address to serve MCP on; anything but a loopback address needs a tokens file')
+  @IsString()
+  @IsNotEmpty()
+  httpHost: string = '127.0.0.1';
+
+  @FromEnv('CALLBOARD_HTTP_PORT', 'Port to serve MCP on; 0 takes any free port')
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  httpPort: number = 3333;
+
+  @FromEnv('CALLBOARD_OPS_HOST', 'Address of /livez, /readyz and /metrics')
+  @IsString()
+  @IsNotEmpty()
+  opsHost: string = '127.0.0.1';
+
+  @FromEnv('CALLBOARD_OPS_PORT', 'Port of /livez, /readyz and /metrics; 0 takes any free port')
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  opsPort: number = 0;
+
+  @FromEnv('CALLBOARD_TOKENS_FILE', 'JSON file of bearer tokens: [{"sha256": hex, "tenant_id": text, "user_id": text}]')
+  @IsString()
+  tokensFile: string = '';
+
+  @FromEnv('CALLBOARD_ALLOWED_HOSTS', 'Host names under which clients may address this server, comma separated')
+  @IsString()
+  @IsNotEmpty()
+  allowedHosts: string = LOCALHOST;
+
+  @FromEnv('CALLBOARD_ALLOWED_ORIGINS', 'Host names of web pages that may call this server, comma separated')
+  @IsString()
+  allowedOrigins: string = LOCALHOST;
+
+  @FromEnv(
+    'CALLBOARD_REQUEST_STATE_KEY',
+    'At least 32 random bytes in base64, the same on every replica; seals what travels between rounds of input. Empty: a key of this process, fit for one replica',
+  )
+  @ValidateIf(({ requestStateKey }: FrontendConfig) => requestStateKey !== '')
+  @IsBase64()
+  @MinLength(43)
+  requestStateKey: string = '';
+
+  @FromEnv('CALLBOARD_MAX_BODY_BYTES', 'Largest request body')
+  @IsInt()
+  @Min(1024)
+  maxBodyBytes: number = 1024 * 1024;
+
+  @FromEnv('CALLBOARD_MAX_DEPTH', 'Deepest nesting of a request body')
+  @IsInt()
+  @Min(8)
+  @Max(512)
+  maxDepth: number = 64;
+
+  @FromEnv('CALLBOARD_REQUEST_TIMEOUT_MS', 'How long a client may take to send a whole request')
+  @IsInt()
+  @Min(100)
+  requestTimeoutMs: number = 15_000;
+
+  @FromEnv('CALLBOARD_MAX_REQUESTS', 'Requests of this replica that may be in flight at once')
+  @IsInt()
+  @Min(1)
+  maxRequests: number = 4096;
+
+  @FromEnv('CALLBOARD_MAX_LISTENS', 'Open subscriptions/listen streams of this replica')
+  @IsInt()
+  @Min(1)
+  maxListens: number = 1024;
+
+  @FromEnv('CALLBOARD_MAX_CONNECTIONS', 'Open connections of this replica; more are closed as they come')
+  @IsInt()
+  @Min(1)
+  maxConnections: number = 16_384;
+
+  @FromEnv('CALLBOARD_DRAIN_TIMEOUT_MS', 'How long a stopping replica waits for the requests that it serves')
+  @IsInt()
+  @Min(0)
+  drainTimeoutMs: number = 10_000;
+}
