@@ -1,13 +1,22 @@
 /**
  * Publishing with an acknowledgement, made for many publishes at once.
  *
- * One subscription takes all acks of this publisher; a pending publish is an entry in a map, not a timer and a header of its own
- * (`js.publish` costs about three times as much at 32 callers). What has no ack yet is kept and sent again after a reconnect, after
- * a "no responders" (the server is up, its stream not yet) and when an ack is overdue.
+ * One subscription takes all acks of this publisher; a pending publish is an entry in a map, not a timer and a header object of its
+ * own (`js.publish` costs about three times as much at 32 callers). What has no ack yet is kept and sent again after a reconnect,
+ * after a "no responders" (the server is up, its stream not yet) and when an ack is overdue.
  *
  * So every publish may arrive twice. That is only safe because every caller sets an expectation that makes the second one fail
  * (`Nats-Expected-Last-Subject-Sequence`) or a message id that makes it a duplicate; this class is for such publishes and no others.
+ *
+ * Group commit. With `sync_interval: always` each message costs the stream one sync of the disk (measured 0.24 ms), an atomic batch
+ * a few syncs whatever its size (2.4 ms and 15 us a message). So each stream has a lane with one store operation under way; what
+ * comes meanwhile waits and goes together as the next batch. Every message still is a message of its own, with its subject and
+ * its sequence. Where syncs are cheap (a relaxed `sync_interval`) batches only cost, and the lane sends everything at once; which
+ * of the two it is, is measured from the acks and not configured.
+ *   Rejected by measurement: two batches under way (10 % more, twice the latency); fast-ingest batches (one sync a message).
+ * A batch is refused as a whole when one of its messages is, without saying which; its messages are then sent one by one.
  */
+import { randomBytes } from 'node:crypto';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { onConnectionChange } from './connect.js';
 
@@ -35,7 +44,7 @@ export class PublishRefused extends Error {
 
   /** The stream, the account or the server has reached a limit. */
   get isFull(): boolean {
-    return [10077, 10047, 10023, 10028, 10002].includes(this.code) || this.message.includes('maximum');
+    return LIMIT_CODES.has(this.code);
   }
 }
 
@@ -44,26 +53,58 @@ export class PublishTimeout extends Error {
   override readonly name = 'PublishTimeout';
 }
 
+/** Stream, account or server limits: message count, bytes, memory, storage. */
+const LIMIT_CODES = new Set([10077, 10047, 10023, 10028, 10002]);
+
 interface Pending {
-  id: number;
-  subject: string;
-  data: Uint8Array;
-  headers: MsgHdrs | undefined;
+  readonly id: number;
+  readonly lane: Lane;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: string;
+  readonly giveUpAt: number;
+  readonly resolve: (ack: PublishAck) => void;
+  readonly reject: (error: Error) => void;
+  /** 0: to be sent as soon as possible. */
   sentAt: number;
-  giveUpAt: number;
-  resolve(ack: PublishAck): void;
-  reject(error: Error): void;
+}
+
+/** The publishes to one stream, in order. */
+interface Lane {
+  queue: Pending[];
+  flushing: boolean;
+  /** Messages sent one by one whose ack is awaited. */
+  singles: number;
+  batch: { id: number; entries: Pending[]; sentAt: number } | undefined;
+  /** Milliseconds between two acks of messages sent one by one, smoothed: what one more message costs. */
+  ackGapMs: number;
+  gapsSeen: number;
+  lastAckAt: number;
 }
 
 const SWEEP_MS = 100;
 /** An ack that takes longer than this was lost, or the server is in trouble; asking again is harmless. */
 const OVERDUE_MS = 3_000;
+/** Above this a message is dear enough to wait for company: some ten of them cost as much as a batch. */
+const DEAR_MS = 0.1;
+/** Fewer than this are quicker one by one. */
+const BATCH_FROM = 4;
+/** The server's own limit is 1,000. */
+const BATCH_MOST = 500;
+const BATCH_BYTES = 4 * 1024 * 1024;
+/** How many ack gaps to see before the first batch. */
+const WARM_UP = 16;
+/** Waiting publishes; more are refused at once. */
+const QUEUE_MOST = 65_536;
 
 export class AckedPublisher {
   readonly #inbox: string;
   readonly #pending = new Map<number, Pending>();
+  readonly #batches = new Map<number, Lane>();
+  readonly #lanes = new Map<string, Lane>();
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
+  readonly #batchPrefix = randomBytes(9).toString('base64url');
   #lastId = 0;
 
   constructor(private readonly nc: NatsConnection) {
@@ -71,7 +112,7 @@ export class AckedPublisher {
     nc.subscribe(`${this.#inbox}.*`, { callback: (error, msg) => void (error ?? this.#settle(msg)) });
     this.#sweep = setInterval(() => this.#sendOverdueAgain(Date.now()), SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
-      if (change === 'connected') for (const entry of this.#pending.values()) this.#send(entry);
+      if (change === 'connected') this.#sendAllAgain();
     });
   }
 
@@ -81,15 +122,24 @@ export class AckedPublisher {
   }
 
   /**
-   * Resolves when the message is stored.
+   * Resolves when the message is stored. `headers` are lines of `headerLine`, one after the other.
    * @throws PublishRefused when the server refuses it, PublishTimeout after `timeoutMs` without an answer.
    */
-  publish(subject: string, data: Uint8Array, headers: MsgHdrs | undefined, timeoutMs: number): Promise<PublishAck> {
+  publish(subject: string, data: Uint8Array, headers: string, timeoutMs: number): Promise<PublishAck> {
+    const lane = this.#lane(subject);
     return new Promise((resolve, reject) => {
+      if (this.#pending.size >= QUEUE_MOST) return reject(new PublishRefused(10077, 'too many publishes are waiting'));
       const giveUpAt = Date.now() + timeoutMs;
-      const entry: Pending = { id: ++this.#lastId, subject, data, headers, sentAt: 0, giveUpAt, resolve, reject };
+      const entry: Pending = { id: ++this.#lastId, lane, subject, data, headers, giveUpAt, resolve, reject, sentAt: 0 };
       this.#pending.set(entry.id, entry);
-      this.#send(entry);
+      lane.queue.push(entry);
+      if (lane.flushing) return;
+      lane.flushing = true;
+      // What one turn of the event loop brings goes together.
+      setImmediate(() => {
+        lane.flushing = false;
+        this.#flush(lane);
+      });
     });
   }
 
@@ -101,58 +151,163 @@ export class AckedPublisher {
     this.#pending.clear();
   }
 
-  #send(entry: Pending): void {
+  #lane(subject: string): Lane {
+    const prefix = subject.slice(0, subject.indexOf('.'));
+    // Outcomes and progress share a stream, and a command's progress must come before its outcome.
+    const name = prefix === 'progress' ? 'out' : prefix;
+    let lane = this.#lanes.get(name);
+    if (!lane) {
+      lane = { queue: [], flushing: false, singles: 0, batch: undefined, ackGapMs: DEAR_MS, gapsSeen: 0, lastAckAt: 0 };
+      this.#lanes.set(name, lane);
+    }
+    return lane;
+  }
+
+  #flush(lane: Lane): void {
+    if (lane.batch || lane.queue.length === 0) return;
+    const dear = lane.ackGapMs >= DEAR_MS;
+    if (!dear || lane.gapsSeen < WARM_UP) {
+      for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
+    } else if (lane.singles === 0) {
+      if (lane.queue.length < BATCH_FROM) for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
+      else this.#sendBatch(lane, takeBatch(lane.queue));
+    }
+  }
+
+  #sendSingle(entry: Pending): void {
+    if (entry.sentAt === 0) entry.lane.singles += 1;
     entry.sentAt = Date.now();
+    this.#send(entry, `${this.#inbox}.${entry.id}`, entry.headers);
+  }
+
+  #sendBatch(lane: Lane, entries: Pending[]): void {
+    const id = ++this.#lastId;
+    const batchId = `${this.#batchPrefix}${id}`;
+    lane.batch = { id, entries, sentAt: Date.now() };
+    this.#batches.set(id, lane);
+    entries.forEach((entry, index) => {
+      const last = index === entries.length - 1;
+      const headers = `${entry.headers}Nats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: ${index + 1}\r\n${last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
+      this.#send(entry, last ? `${this.#inbox}.${id}` : undefined, headers);
+    });
+  }
+
+  #send(entry: Pending, reply: string | undefined, lines: string): void {
     try {
-      this.nc.publish(entry.subject, entry.data, { reply: `${this.#inbox}.${entry.id}`, headers: entry.headers });
+      this.nc.publish(entry.subject, entry.data, { headers: wire(lines), ...(reply && { reply }) });
     } catch (error) {
       // Payload over the server's limit, or the connection was closed for good: sending again cannot help.
-      this.#pending.delete(entry.id);
+      this.#finish(entry);
       entry.reject(error as Error);
     }
   }
 
   #settle(msg: Msg): void {
     const id = Number(msg.subject.slice(this.#inbox.length + 1));
+    const answer = msg.data.length === 0 ? undefined : msg.json<Answer>();
+    const batchLane = this.#batches.get(id);
+    if (batchLane) return this.#settleBatch(batchLane, answer);
     const entry = this.#pending.get(id);
     if (!entry) return;
-    // No responders: JetStream is not up yet. The sweep sends again.
-    if (msg.data.length === 0) {
-      entry.sentAt = 0;
+    // No responders, or the server is not ready: the sweep sends again.
+    if (!answer || (answer.error?.code === 503 && !LIMIT_CODES.has(answer.error.err_code ?? 0))) {
+      entry.sentAt = RESEND;
       return;
     }
-    const answer = msg.json<PublishAck & { error?: { code: number; err_code?: number; description?: string } }>();
-    if (answer.error) {
-      if (answer.error.code === 503 && !isFinal(answer.error.err_code)) {
-        entry.sentAt = 0;
-        return;
-      }
-      this.#pending.delete(id);
-      entry.reject(
-        new PublishRefused(answer.error.err_code ?? answer.error.code, answer.error.description ?? 'refused'),
-      );
+    const { lane } = entry;
+    this.#measure(lane);
+    this.#finish(entry);
+    if (answer.error) entry.reject(refusal(answer.error));
+    else entry.resolve(answer);
+    this.#flush(lane);
+  }
+
+  #settleBatch(lane: Lane, answer: Answer | undefined): void {
+    const { id, entries } = lane.batch!;
+    this.#batches.delete(id);
+    lane.batch = undefined;
+    if (answer && !answer.error) {
+      const first = answer.seq - entries.length + 1;
+      entries.forEach((entry, index) => {
+        this.#pending.delete(entry.id);
+        entry.resolve({ stream: answer.stream, seq: first + index });
+      });
     } else {
-      this.#pending.delete(id);
-      entry.resolve(answer);
+      // One of them was refused (or the server was not ready): one by one each gets its own answer.
+      for (const entry of entries) if (this.#pending.has(entry.id)) this.#sendSingle(entry);
     }
+    this.#flush(lane);
+  }
+
+  #finish(entry: Pending): void {
+    this.#pending.delete(entry.id);
+    if (entry.sentAt !== 0) entry.lane.singles -= 1;
+  }
+
+  #measure(lane: Lane): void {
+    const now = performance.now();
+    if (lane.singles >= 2 && lane.lastAckAt > 0) {
+      // Acks come in bursts, so single gaps say little: it is their mean that counts. A stall of the machine is capped.
+      const gap = Math.min(now - lane.lastAckAt, 50);
+      lane.ackGapMs = lane.gapsSeen === 0 ? gap : lane.ackGapMs * 0.98 + gap * 0.02;
+      lane.gapsSeen += 1;
+    }
+    lane.lastAckAt = lane.singles >= 2 ? now : 0;
+  }
+
+  #sendAllAgain(): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.batch) this.#batches.delete(lane.batch.id);
+      lane.batch = undefined;
+      lane.queue = [];
+    }
+    for (const entry of this.#pending.values()) this.#sendSingle(entry);
   }
 
   #sendOverdueAgain(now: number): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.batch && now - lane.batch.sentAt > OVERDUE_MS) this.#settleBatch(lane, undefined);
+    }
     for (const entry of this.#pending.values()) {
       if (now >= entry.giveUpAt) {
-        this.#pending.delete(entry.id);
-        entry.reject(new PublishTimeout(`no acknowledgement within the time given`));
-      } else if (now - entry.sentAt > OVERDUE_MS && !this.nc.isClosed()) {
-        this.#send(entry);
-      } else if (entry.sentAt !== 0 && now - entry.sentAt < SWEEP_MS) {
-        // Entries are in the order of their first sending: the rest is younger still.
-        break;
+        this.#finish(entry);
+        remove(entry.lane.queue, entry);
+        entry.reject(new PublishTimeout('no acknowledgement within the time given'));
+        this.#flush(entry.lane);
+      } else if (entry.sentAt !== 0 && now - entry.sentAt > OVERDUE_MS && !this.nc.isClosed()) {
+        this.#sendSingle(entry);
       }
     }
   }
 }
 
-/** 503 errors that do not pass by themselves: limits, which a caller must hear of. */
-function isFinal(code: number | undefined): boolean {
-  return code === 10077 || code === 10047 || code === 10023 || code === 10028 || code === 10002;
+type Answer = PublishAck & { error?: { code: number; err_code?: number; description?: string } };
+
+/** Long ago, but not never: sent, and due again. */
+const RESEND = 1;
+
+/** One header, ready for the wire. A value must not hold line breaks; ours are ids, numbers and hashes. */
+export function headerLine(name: string, value: string): string {
+  return `${name}: ${value.replace(/[\r\n]/g, ' ')}\r\n`;
+}
+
+/** The client only ever asks headers for their encoding; building a header object from lines costs more than the publish. */
+function wire(lines: string): MsgHdrs {
+  return { encode: () => Buffer.from(`NATS/1.0\r\n${lines}\r\n`) } as unknown as MsgHdrs;
+}
+
+function takeBatch(queue: Pending[]): Pending[] {
+  let bytes = 0;
+  let count = 0;
+  while (count < queue.length && count < BATCH_MOST && bytes < BATCH_BYTES) bytes += queue[count++]!.data.length;
+  return queue.splice(0, count);
+}
+
+function remove<T>(list: T[], item: T): void {
+  const index = list.indexOf(item);
+  if (index >= 0) list.splice(index, 1);
+}
+
+function refusal(error: NonNullable<Answer['error']>): PublishRefused {
+  return new PublishRefused(error.err_code ?? error.code, error.description ?? 'refused');
 }

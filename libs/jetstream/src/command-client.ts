@@ -30,8 +30,8 @@ import {
   type Progress,
 } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
-import { AckedPublisher, PublishRefused, PublishTimeout } from './acked-publisher.js';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { AckedPublisher, PublishRefused, PublishTimeout, headerLine } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import { STREAM } from './topology.js';
@@ -313,18 +313,18 @@ function nextSubmissionId(): string {
   return `${PROCESS_ID}-${++submissions}`;
 }
 
-function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): MsgHdrs {
-  const result = headers();
-  result.set(HEADER.contentType, JSON_CONTENT_TYPE);
-  result.set(HEADER.msgId, envelope.correlation_id);
-  result.set(HEADER.expectedLastSubjectSequence, '0');
-  result.set(SUBMISSION_HEADER, submission);
-  if (asked) result.set(HEADER.fingerprint, asked);
-  if (envelope.priority !== 'normal') result.set(HEADER.priority, envelope.priority);
-  if (envelope.traceparent) result.set(HEADER.traceparent, envelope.traceparent);
-  if (envelope.tracestate) result.set(HEADER.tracestate, envelope.tracestate);
-  return result;
+function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): string {
+  let lines =
+    COMMAND_HEADERS + headerLine(HEADER.msgId, envelope.correlation_id) + headerLine(SUBMISSION_HEADER, submission);
+  if (asked) lines += headerLine(HEADER.fingerprint, asked);
+  if (envelope.priority !== 'normal') lines += headerLine(HEADER.priority, envelope.priority);
+  if (envelope.traceparent) lines += headerLine(HEADER.traceparent, envelope.traceparent);
+  if (envelope.tracestate) lines += headerLine(HEADER.tracestate, envelope.tracestate);
+  return lines;
 }
+
+const COMMAND_HEADERS =
+  headerLine(HEADER.contentType, JSON_CONTENT_TYPE) + headerLine(HEADER.expectedLastSubjectSequence, '0');
 
 function toClientError(error: unknown, correlationId: string): CallboardError {
   if (error instanceof CallboardError) return error;

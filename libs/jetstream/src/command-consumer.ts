@@ -244,7 +244,9 @@ class OwnedPartition {
     // Whoever pulled before, here or in a process that does not know yet that it lost the lease, is served no more.
     await this.jsm.consumers.unpin(STREAM.commands, name, OWNER_GROUP);
     const { state } = await this.jsm.streams.info(STREAM.commands);
-    if (this.#mayHaveEndedUpTo === 0 && !this.lease.clean) this.#mayHaveBegunUpTo = state.last_seq;
+    if (this.#mayHaveEndedUpTo === 0 && !this.lease.clean) {
+      this.#mayHaveBegunUpTo = (await this.jsm.consumers.info(STREAM.commands, name)).delivered.stream_seq;
+    }
     this.#mayHaveEndedUpTo = state.last_seq;
     await this.jsm.consumers.reset(STREAM.commands, name);
     if (this.#stopped) return;

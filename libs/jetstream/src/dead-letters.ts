@@ -1,6 +1,5 @@
 import { HEADER, JSON_CONTENT_TYPE, type ErrorBody } from '@callboard/envelope';
-import { headers } from '@nats-io/transport-node';
-import { PublishRefused, type AckedPublisher } from './acked-publisher.js';
+import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
 
 /** What gave up, with all that is needed to understand it and to send it again. */
 export interface DeadLetter {
@@ -24,10 +23,10 @@ export class DeadLetterPublisher {
 
   /** Resolves when the dead letter is durable, at `dlq.<stream>.<original subject>`; once, however often it is tried. */
   async publish(letter: DeadLetter): Promise<void> {
-    const head = headers();
-    head.set(HEADER.contentType, JSON_CONTENT_TYPE);
-    head.set(HEADER.msgId, `${letter.stream}:${letter.sequence}`);
-    head.set(HEADER.expectedLastSubjectSequence, '0');
+    const head =
+      headerLine(HEADER.contentType, JSON_CONTENT_TYPE) +
+      headerLine(HEADER.msgId, `${letter.stream}:${letter.sequence}`) +
+      headerLine(HEADER.expectedLastSubjectSequence, '0');
     const subject = `dlq.${letter.stream}.${letter.subject}`;
     await this.publisher
       .publish(subject, Buffer.from(JSON.stringify(letter)), head, TIMEOUT_MS)

@@ -7,8 +7,7 @@ import {
   type CommandEnvelope,
   type Outcome,
 } from '@callboard/envelope';
-import { headers } from '@nats-io/transport-node';
-import { PublishRefused, type AckedPublisher } from './acked-publisher.js';
+import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
 
 export type Ending = Pick<Outcome, 'status' | 'result' | 'error' | 'attempts'>;
 
@@ -68,12 +67,12 @@ export class OutcomePublisher {
   }
 }
 
-function outcomeHeaders(command: CommandEnvelope) {
-  const result = headers();
-  result.set(HEADER.contentType, JSON_CONTENT_TYPE);
-  result.set(HEADER.msgId, command.correlation_id);
-  result.set(HEADER.expectedLastSubjectSequence, '0');
-  if (command.traceparent) result.set(HEADER.traceparent, command.traceparent);
-  if (command.tracestate) result.set(HEADER.tracestate, command.tracestate);
-  return result;
+const OUTCOME_HEADERS =
+  headerLine(HEADER.contentType, JSON_CONTENT_TYPE) + headerLine(HEADER.expectedLastSubjectSequence, '0');
+
+function outcomeHeaders(command: CommandEnvelope): string {
+  let lines = OUTCOME_HEADERS + headerLine(HEADER.msgId, command.correlation_id);
+  if (command.traceparent) lines += headerLine(HEADER.traceparent, command.traceparent);
+  if (command.tracestate) lines += headerLine(HEADER.tracestate, command.tracestate);
+  return lines;
 }

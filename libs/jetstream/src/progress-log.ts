@@ -1,7 +1,7 @@
 import { HEADER, JSON_CONTENT_TYPE, progressSubject, type CommandEnvelope, type Progress } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { PublishRefused, type AckedPublisher } from './acked-publisher.js';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
 import { STREAM } from './topology.js';
 
 const TIMEOUT_MS = 3_600_000;
@@ -19,9 +19,9 @@ export class ProgressLog {
 
   /** Resolves when the fact is durable. `n` counts the facts of one attempt, so that one that is sent twice is stored once. */
   async publish(command: CommandEnvelope, fact: Progress, n: number): Promise<void> {
-    const head = headers();
-    head.set(HEADER.contentType, JSON_CONTENT_TYPE);
-    head.set(HEADER.msgId, `${command.correlation_id}:${fact.attempt}:${n}`);
+    const head =
+      headerLine(HEADER.contentType, JSON_CONTENT_TYPE) +
+      headerLine(HEADER.msgId, `${command.correlation_id}:${fact.attempt}:${n}`);
     const subject = progressSubject(command.tenant_id, command.correlation_id);
     await this.publisher
       .publish(subject, Buffer.from(JSON.stringify(fact)), head, TIMEOUT_MS)
