@@ -142,12 +142,12 @@ export class CommandRunner {
   ): Promise<Attempt> {
     const running = new RunningCommand(command, delivery, attempt, this.deps.progress);
     let timer: NodeJS.Timeout | undefined;
-    const handled = Promise.resolve()
-      .then(() => action.run(command.args, running))
-      .then(
-        (returned): Attempt => ({ kind: 'succeeded', result: toResult(action, returned) }),
-        (error: unknown): Attempt => this.#classify(error, command),
-      );
+    delivery.acting = true;
+    const handled = act(action, command, running).then(
+      (returned): Attempt => ({ kind: 'succeeded', result: toResult(action, returned) }),
+      (error: unknown): Attempt => this.#classify(error, command),
+    );
+    void handled.finally(() => (delivery.acting = false));
     const deadline = new Promise<Attempt>((resolve) => {
       timer = setTimeout(
         () => {
@@ -266,6 +266,11 @@ export class CommandRunner {
 }
 
 const OUTCOME_RETRY_MS = 1_000;
+
+/** A handler that throws at once is one that rejects. */
+async function act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<ActionReturn> {
+  return action.run(command.args, running);
+}
 
 /** Longer timers fire at once in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

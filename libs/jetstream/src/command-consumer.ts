@@ -13,8 +13,9 @@
  *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
  *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
  *
- * Losing a lease aborts what runs. A handler that does not stop within `STOP_GRACE_MS` could still have its effect after the next
+ * Losing a lease aborts what runs. An action that does not stop within `STOP_GRACE_MS` could still have its effect after the next
  * owner has gone on; `onStuck` is then called, and the app must end the process. That is the fence for effects that know no fence.
+ * What has acted and only waits for its outcome to be stored may take its time: the stream takes the first outcome.
  */
 import {
   outcomeSubject,
@@ -52,6 +53,8 @@ export interface Delivery {
   readonly fence: number;
   /** An earlier owner may have begun this command: its effect may be there already. */
   mayHaveBegun: boolean;
+  /** Set by the handler while the action's own code runs, and so may still have an effect. */
+  acting: boolean;
   /** Fires when this process may no longer run the command. */
   readonly signal: AbortSignal;
   /** Fires when the process wants to stop: what waits for another attempt should be left to the next owner. */
@@ -70,7 +73,7 @@ export interface CommandConsumerOptions {
   windowBytesPerPartition: number;
   /** Must settle, and must not reject. */
   handle(delivery: Delivery): Promise<Handled>;
-  /** A lease was lost and a handler did not stop: the process must end now. */
+  /** A lease was lost and an action did not stop: the process must end now. */
   onStuck(partition: number): void;
   onError(error: unknown): void;
 }
@@ -159,7 +162,7 @@ export class CommandConsumer {
     if (!partition) return;
     this.#owned.delete(number);
     partition.abort();
-    const stuck = setTimeout(() => this.options.onStuck(number), STOP_GRACE_MS);
+    const stuck = setTimeout(() => partition.acting && this.options.onStuck(number), STOP_GRACE_MS);
     await partition.drain();
     clearTimeout(stuck);
     partition.markReleased();
@@ -176,6 +179,7 @@ class OwnedPartition {
   readonly #draining = new AbortController();
   /** Keys whose first unfinished command was already handed over; only while commands of before this lease come. */
   readonly #keysResumed = new Set<string>();
+  readonly #handling = new Set<Delivery>();
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
   #messages: ConsumerMessages | undefined;
@@ -202,6 +206,11 @@ class OwnedPartition {
 
   get buffered(): number {
     return this.#window.size;
+  }
+
+  /** Does the code of an action run now? */
+  get acting(): boolean {
+    return [...this.#handling].some(({ acting }) => acting);
   }
 
   /** (Re)reads everything above the ack floor, and goes on from there. Needed whenever deliveries may have been lost on the way. */
@@ -278,6 +287,7 @@ class OwnedPartition {
       sequence: message.seq,
       fence: this.lease.fence,
       mayHaveBegun: false,
+      acting: false,
       signal: this.#abort.signal,
       draining: this.#draining.signal,
     });
@@ -298,6 +308,7 @@ class OwnedPartition {
           this.#keysResumed.add(delivery.key);
           delivery.mayHaveBegun = true;
         }
+        this.#handling.add(delivery);
         handled = await this.options.handle(delivery);
         if (handled === 'left') this.#leftBehind = true;
       }
@@ -305,6 +316,7 @@ class OwnedPartition {
       this.#leftBehind = true;
       this.options.onError(error);
     }
+    this.#handling.delete(delivery);
     if (handled === 'left') {
       // Its key must not go on without it while this process owns the partition.
       await this.#untilStopped();
