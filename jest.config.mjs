@@ -8,6 +8,7 @@ export default {
   testMatch: ['**/dist/**/*.spec.js'],
   transform: {},
   globalSetup: '<rootDir>/libs/testing/dist/jest/global-setup.js',
+  globalTeardown: '<rootDir>/libs/testing/dist/jest/global-teardown.js',
   testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
   testTimeout: 30_000,
   maxWorkers: 2,

@@ -26,6 +26,10 @@ export interface NatsServerOptions {
   auth?: 'users' | 'none';
   syncInterval?: string;
   onLog?: (line: string) => void;
+  /** Told the process id before anything can go wrong. */
+  onSpawn?: (pid: number) => void;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal;
 }
 
 export interface RunningNatsServer {
@@ -34,10 +38,11 @@ export interface RunningNatsServer {
   readonly pid: number;
   /** Path of a user's credentials file; empty when the server asks for none. */
   credsFile(user: string): string;
-  /** Settles when the process has ended, whoever ended it. */
-  readonly exited: Promise<void>;
+  /** Settles when the process has ended, whoever ended it, with how: `signal SIGKILL`, `exit code 1`. */
+  readonly exited: Promise<string>;
   /** Ends the server in order; every acked message is stored already. */
   stop(): Promise<void>;
+  kill(): void;
 }
 
 /** A big store is read back before the server answers. */
@@ -69,8 +74,17 @@ export async function startNatsServer(options: NatsServerOptions): Promise<Runni
   );
 
   const child = spawn(options.binary, ['-c', config], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
-  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  await ready(child, exited, onLog);
+  const exited = new Promise<string>((resolve) => {
+    child.once('close', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
+  });
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
+  const kill = () => void child.kill('SIGKILL');
+  options.signal?.addEventListener('abort', kill, { once: true });
+  try {
+    await ready(child, exited, onLog);
+  } finally {
+    options.signal?.removeEventListener('abort', kill);
+  }
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
@@ -78,10 +92,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<Runni
     credsFile: (user) => (credentials ? fileOf(credentials.files, user) : ''),
     exited,
     stop: () => stop(child, exited),
+    kill,
   };
 }
 
-async function ready(child: ChildProcess, exited: Promise<void>, onLog: (line: string) => void): Promise<void> {
+async function ready(child: ChildProcess, exited: Promise<string>, onLog: (line: string) => void): Promise<void> {
   const lines: string[] = [];
   let onReady!: () => void;
   const saysReady = new Promise<void>((resolve) => (onReady = resolve));
@@ -115,7 +130,7 @@ async function ready(child: ChildProcess, exited: Promise<void>, onLog: (line: s
   }
 }
 
-async function stop(child: ChildProcess, exited: Promise<void>): Promise<void> {
+async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
   await exited;

@@ -1,1 +1,3 @@
-export {};
+export { startTestNats, type TestNats, type TestNatsOptions } from './test-nats.js';
+export { isAlive, startStack, type ReadyFile, type TestStack, type TestStackOptions } from './test-stack.js';
+export { waitFor } from './wait-for.js';

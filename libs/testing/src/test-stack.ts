@@ -1,0 +1,121 @@
+/** The real stack as a test sees it: the supervisor started from outside, known only by its exit code and its `ready.json`. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { waitFor } from './wait-for.js';
+
+/** `ready.json`, as the black-box contract has it. */
+export interface ReadyFile {
+  mcp_url: string;
+  mcp_urls: string[];
+  token: string;
+  results_url: string;
+  nats_url: string;
+  nats_users: Record<string, { creds: string }>;
+  metrics: Record<string, string[]>;
+  processes: Record<string, number[]>;
+}
+
+export interface TestStackOptions {
+  /** Replicas of each app; one where nothing is said. */
+  replicas?: Record<string, number>;
+  env?: NodeJS.ProcessEnv;
+  /** Default: a new folder, removed when the stack stops. */
+  dataDir?: string;
+  /** More arguments of `callboard up`. */
+  args?: string[];
+  readyWithinMs?: number;
+}
+
+export interface TestStack {
+  /** As it was when the stack became ready. */
+  readonly ready: ReadyFile;
+  readonly dataDir: string;
+  /** As it is now. */
+  readReady(): Promise<ReadyFile>;
+  /** What the supervisor has printed. */
+  output(): string;
+  /** Stops the stack as Ctrl-C does. Throws when it does not end well or leaves a process behind. */
+  stop(): Promise<void>;
+}
+
+const CLI = fileURLToPath(new URL('../../../apps/cli/dist/main.js', import.meta.url));
+const STOP_MS = 60_000;
+
+export async function startStack(options: TestStackOptions = {}): Promise<TestStack> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'callboard-stack-')));
+  const replicas = Object.entries(options.replicas ?? {}).map(([app, count]) => `${app}=${count}`);
+  const supervisor = spawn(
+    process.execPath,
+    [
+      CLI,
+      'up',
+      ...['--port', '0', '--data-dir', dataDir],
+      ...(replicas.length > 0 ? ['--replicas', replicas.join(',')] : []),
+      ...(options.args ?? []),
+    ],
+    { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let output = '';
+  for (const stream of [supervisor.stdout, supervisor.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-100_000)));
+  }
+  let exit: { code: number | null } | undefined;
+  const exited = new Promise<{ code: number | null }>((resolve) => {
+    supervisor.once('close', (code) => resolve((exit = { code })));
+  });
+
+  const readyFile = join(dataDir, 'ready.json');
+  const readReady = async () => JSON.parse(await readFile(readyFile, 'utf8')) as ReadyFile;
+  const seen = new Set<number>();
+  const note = (ready: ReadyFile) => {
+    for (const pid of Object.values(ready.processes).flat()) seen.add(pid);
+    return ready;
+  };
+
+  try {
+    await waitFor(
+      () => {
+        if (exit) throw new Error(`callboard up ended with ${exit.code} before it was ready:\n${output}`);
+        return existsSync(readyFile);
+      },
+      { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 30_000 },
+    );
+  } catch (error) {
+    supervisor.kill('SIGTERM');
+    await exited;
+    throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
+  }
+  const ready = note(await readReady());
+  return {
+    ready,
+    dataDir,
+    readReady: async () => note(await readReady()),
+    output: () => output,
+    stop: async () => {
+      const late = setTimeout(() => supervisor.kill('SIGKILL'), STOP_MS);
+      if (existsSync(readyFile)) note(await readReady());
+      supervisor.kill('SIGTERM');
+      const { code } = await exited;
+      clearTimeout(late);
+      const left = [...seen].filter(isAlive);
+      for (const pid of left) process.kill(pid, 'SIGKILL');
+      if (!options.dataDir) await rm(dataDir, { recursive: true, force: true });
+      if (code !== 0) throw new Error(`callboard up ended with ${code}:\n${output}`);
+      if (left.length > 0) throw new Error(`callboard up left processes running: ${left.join(', ')}\n${output}`);
+    },
+  };
+}
+
+/** Is there a process with this id? */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
