@@ -1,0 +1,24 @@
+/**
+ * What the runner of the ordering bench serves: one action that takes its time and says when it ran, so that the order can be
+ * checked from outside.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ActionSet, defineAction } from '@callboard/actions';
+import { z } from 'zod';
+
+/** How long one command takes, here and in the baseline. */
+export const WORK_MS = 5;
+
+export const actions = new ActionSet([
+  defineAction({
+    id: 'bench.work',
+    description: `Takes ${WORK_MS} ms and returns when it began and ended.`,
+    input: z.object({ n: z.number().int() }),
+    attributes: { destructive: false, open_world: false },
+    run: async () => {
+      const began = performance.now();
+      await sleep(WORK_MS);
+      return `${began} ${performance.now()}`;
+    },
+  }),
+]);

@@ -1,0 +1,77 @@
+/**
+ * `call`: what durability costs a caller. The candidate is `demo.echo` through the whole stack as it is shipped (HTTP, front end,
+ * stored command, runner, stored outcome, answer); the baseline is a bare SDK server that returns the text itself. Same client,
+ * same bytes, every answer checked, in turns.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
+import { Child } from './child.js';
+import type { LoadOrder, LoadReport } from './load/http-load.js';
+import { compare } from './rounds.js';
+import { Stack } from './stack.js';
+
+const TOOL = 'demo.echo';
+const CONNECTIONS = [1, 32, 256];
+
+const HTTP_LOAD = new URL('./load/http-load.js', import.meta.url);
+const BARE_SDK = new URL('./baselines/bare-sdk-server.js', import.meta.url);
+
+export const call: Bench = {
+  name: 'call',
+  title: 'durable demo.echo through the whole stack, against a bare SDK server',
+  async run(context) {
+    const wrong: string[] = [];
+    const comparisons: Comparison[] = [];
+    for (const syncInterval of context.quick ? ['always'] : ['always', '2m']) {
+      comparisons.push(...(await compareWith(syncInterval, context, wrong)));
+    }
+    return { comparisons, wrong };
+  },
+};
+
+async function compareWith(syncInterval: string, context: BenchContext, wrong: string[]): Promise<Comparison[]> {
+  const dataDir = await mkdtemp(join(context.directory, 'call-'));
+  const started: { stop(): Promise<void> }[] = [];
+  try {
+    const bare = await Child.start<{ url: string }>('the bare SDK server', BARE_SDK);
+    started.push(bare);
+    const stack = await Stack.start(dataDir, { CALLBOARD_NATS_SYNC: syncInterval });
+    started.push(stack);
+    const load = await Child.start('the load generator', HTTP_LOAD);
+    started.push(load);
+
+    const { mcp_url: url, token, processes } = stack.ready;
+    const targets = {
+      'bare SDK': { url: bare.ready.url, token, processes: { server: [bare.pid] } },
+      callboard: { url, token, processes: { ...processes, supervisor: [stack.pid] } },
+    };
+    const comparisons: Comparison[] = [];
+    for (const connections of CONNECTIONS) {
+      const what = `c = ${connections}, sync ${syncInterval}`;
+      const side = (name: keyof typeof targets) => ({
+        name,
+        measure: async () => {
+          const order: LoadOrder = { ...targets[name], tool: TOOL, connections, ...duration(context) };
+          const report = await load.ask<LoadReport>(order, 'measured', 120_000);
+          wrong.push(...report.wrong.map((text) => `${what}, ${name}: ${text}`));
+          return toMeasurement(report);
+        },
+      });
+      const sides = { what, baseline: side('bare SDK'), candidate: side('callboard') };
+      comparisons.push(await compare(sides, context.quick ? 1 : 3, context.say));
+    }
+    return comparisons;
+  } finally {
+    for (const process of started.reverse()) await process.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+function duration({ quick }: BenchContext): { warmUpMs: number; windowMs: number } {
+  return quick ? { warmUpMs: 500, windowMs: 1_500 } : { warmUpMs: 1_000, windowMs: 3_000 };
+}
+
+function toMeasurement({ perSecond, p50Ms, p99Ms, cpuUs }: LoadReport): Measurement {
+  return { perSecond, p50Ms, p99Ms, cpuUs };
+}

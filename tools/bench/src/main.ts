@@ -1,0 +1,84 @@
+/**
+ * `npm run bench -- [NAME …] [options]`. Ends with 0 when every result was right, whatever the speed: a bench tells how fast, and
+ * fails only when something is lost, out of order or another's.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { resolveNatsServer } from '@callboard/nats-server';
+import type { Bench, BenchContext, BenchResult } from './bench.js';
+import { call } from './call.js';
+import { describeMachine, probe } from './machine.js';
+import { ordering } from './ordering.js';
+import { raw } from './raw.js';
+import { renderMachine, renderResult } from './report.js';
+
+const BENCHES: Bench[] = [raw, call, ordering];
+
+const USAGE = `npm run bench -- [NAME ...] [options]
+
+${BENCHES.map(({ name, title }) => `  ${name.padEnd(12)}${title}`).join('\n')}
+
+  --json FILE   also write the figures to FILE
+  --quick       few and short measurements: shows that all of it works, not how fast
+  --dir DIR     where servers keep their data meanwhile (default: the system's temporary folder)
+`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      dir: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const unknown = positionals.filter((name) => !BENCHES.some((bench) => bench.name === name));
+  if (unknown.length > 0) {
+    process.stderr.write(`There is no bench "${unknown.join('", "')}".\n\n${USAGE}`);
+    return 2;
+  }
+  const chosen = BENCHES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+
+  const say = (line: string) => process.stdout.write(`${line}\n`);
+  const natsServer = await resolveNatsServer({ onProgress: say });
+  const machine = describeMachine(natsServer.version);
+  say(renderMachine(machine));
+  const directory = await mkdtemp(join(resolve(values.dir ?? tmpdir()), 'callboard-bench-'));
+  const results: BenchResult[] = [];
+  try {
+    for (const bench of chosen) {
+      const result = await runBench(bench, { directory, natsServer: natsServer.path, quick: values.quick, say });
+      say(renderResult(result));
+      results.push(result);
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+  if (values.json !== undefined) {
+    const report = { at: new Date().toISOString(), quick: values.quick, machine, benches: results };
+    await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  return results.some(({ wrong }) => wrong.length > 0) ? 1 : 0;
+}
+
+async function runBench(bench: Bench, context: BenchContext): Promise<BenchResult> {
+  context.say(`\n${bench.name}: ${bench.title}`);
+  const before = probe(context.directory);
+  const { comparisons, wrong } = await bench.run(context);
+  return {
+    name: bench.name,
+    title: bench.title,
+    comparisons,
+    wrong,
+    probes: { before, after: probe(context.directory) },
+  };
+}
+
+process.exitCode = await main();

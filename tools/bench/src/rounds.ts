@@ -1,0 +1,73 @@
+/**
+ * Measures two sides in turns, so that what the machine does meanwhile meets both, and puts the rounds together. A ratio is taken
+ * within each round and only then its median over the rounds: neighbours in time are compared with each other.
+ */
+import type { Comparison, Measurement, Side } from './bench.js';
+import { OthersWatch } from './processes.js';
+import { spread, type Spread } from './statistics.js';
+
+export interface Sides {
+  what: string;
+  baseline: { name: string; measure(): Promise<Measurement> };
+  candidate: { name: string; measure(): Promise<Measurement> };
+}
+
+export async function compare(sides: Sides, rounds: number, say: (line: string) => void): Promise<Comparison> {
+  const baseline: Measurement[] = [];
+  const candidate: Measurement[] = [];
+  for (let round = 0; round < rounds; round++) {
+    baseline.push(await watched(sides.baseline.measure));
+    candidate.push(await watched(sides.candidate.measure));
+  }
+  const result = combine(sides, baseline, candidate);
+  say(`  ${sides.what}: ${result.ratio.median.toFixed(2)} times ${sides.baseline.name}`);
+  return result;
+}
+
+async function watched(measure: () => Promise<Measurement>): Promise<Measurement> {
+  const watch = new OthersWatch();
+  const measured = await measure();
+  return { ...measured, others: watch.stop() };
+}
+
+function combine(sides: Sides, baseline: Measurement[], candidate: Measurement[]): Comparison {
+  const difference = (of: (measured: Measurement) => number | undefined): Spread | undefined =>
+    spreadOf(candidate.map((measured, round) => (of(measured) ?? NaN) - (of(baseline[round]!) ?? NaN)));
+  const others = [...baseline, ...candidate].flatMap(({ others }) => others ?? []);
+  return {
+    what: sides.what,
+    baseline: sideOf(sides.baseline.name, baseline),
+    candidate: sideOf(sides.candidate.name, candidate),
+    ratio: spread(candidate.map(({ perSecond }, round) => perSecond / baseline[round]!.perSecond)),
+    ...defined(
+      'added_p50_ms',
+      difference(({ p50Ms }) => p50Ms),
+    ),
+    ...defined(
+      'added_p99_ms',
+      difference(({ p99Ms }) => p99Ms),
+    ),
+    ...defined('others', others.length > 0 ? Math.max(...others) : undefined),
+  };
+}
+
+function sideOf(name: string, rounds: Measurement[]): Side {
+  const processes = Object.keys(rounds[0]?.cpuUs ?? {});
+  const cpu = processes.map((process) => [process, spread(rounds.map(({ cpuUs }) => cpuUs?.[process] ?? 0))] as const);
+  return {
+    name,
+    per_s: spread(rounds.map(({ perSecond }) => perSecond)),
+    ...defined('p50_ms', spreadOf(rounds.map(({ p50Ms }) => p50Ms))),
+    ...defined('p99_ms', spreadOf(rounds.map(({ p99Ms }) => p99Ms))),
+    ...(cpu.length > 0 && { cpu_us: Object.fromEntries(cpu) }),
+  };
+}
+
+function spreadOf(values: (number | undefined)[]): Spread | undefined {
+  const numbers = values.filter((value): value is number => value !== undefined && !Number.isNaN(value));
+  return numbers.length > 0 ? spread(numbers) : undefined;
+}
+
+function defined<Name extends string, Value>(name: Name, value: Value | undefined): { [name in Name]?: Value } {
+  return (value === undefined ? {} : { [name]: value }) as { [name in Name]?: Value };
+}
