@@ -233,6 +233,8 @@ function isShortText(value: unknown, most: number): boolean {
   return value === undefined || (typeof value === 'string' && value.length <= most);
 }
 
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
 function isInstant(value: unknown): boolean {
-  return typeof value === 'string' && value.length === 24 && value.endsWith('Z') && new Date(value).toJSON() === value;
+  return typeof value === 'string' && INSTANT.test(value) && !Number.isNaN(Date.parse(value));
 }

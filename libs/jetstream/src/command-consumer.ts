@@ -7,8 +7,8 @@
  * and an old one after a reconnect, resets the consumer to its ack floor and goes through everything above it again:
  *
  *   C1  What is still in the window is known and not run twice.
- *   C2  What may have ended before (it was in the stream when the consumer was reset) is looked up in OUTCOMES just before it would
- *       run, and skipped when it has ended. So a lost ack never repeats a command.
+ *   C2  What may have ended before (it was in the stream when the consumer was reset) is looked up in OUTCOMES before it joins its
+ *       key's line, and skipped when it has ended. So a lost ack never repeats a command.
  *   C3  After an owner that did not finish cleanly, the first unfinished command of each key may have begun there; it is handed over
  *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
  *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
@@ -38,6 +38,7 @@ import { onConnectionChange } from './connect.js';
 import { KeyedQueue } from './keyed-queue.js';
 import { KeyValueStore } from './key-value-store.js';
 import { PartitionLeases, type Lease } from './partition-leases.js';
+import { LOOKUP_MOST, storedAmong } from './outcome-lookup.js';
 import { SequenceWindow } from './sequence-window.js';
 import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer } from './topology.js';
 
@@ -142,7 +143,7 @@ export class CommandConsumer {
   }
 
   #own(lease: Lease): void {
-    const partition = new OwnedPartition(jetstream(this.nc), this.jsm, lease, this.options);
+    const partition = new OwnedPartition(this.nc, jetstream(this.nc), this.jsm, lease, this.options);
     this.#owned.set(lease.partition, partition);
     partition.reattach();
   }
@@ -179,6 +180,9 @@ class OwnedPartition {
   readonly #draining = new AbortController();
   /** Keys whose first unfinished command was already handed over; only while commands of before this lease come. */
   readonly #keysResumed = new Set<string>();
+  /** In stream order; not yet looked up. */
+  #received: Delivery[] = [];
+  #admitting: Promise<void> | undefined;
   readonly #handling = new Set<Delivery>();
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
@@ -191,6 +195,7 @@ class OwnedPartition {
   #stopped = false;
 
   constructor(
+    private readonly nc: NatsConnection,
     private readonly js: JetStreamClient,
     private readonly jsm: JetStreamManager,
     private readonly lease: Lease,
@@ -278,7 +283,7 @@ class OwnedPartition {
     }
     const priority = message.headers?.get(HEADER.priority) as Priority | undefined;
     const address = addressOf(message.subject);
-    this.#queue.push({
+    this.#received.push({
       key: `${address.tenantId}\n${address.orderingKey}`,
       priority: priority && PRIORITIES.includes(priority) ? priority : 'normal',
       address,
@@ -291,6 +296,7 @@ class OwnedPartition {
       signal: this.#abort.signal,
       draining: this.#draining.signal,
     });
+    this.#admitSoon();
     if (this.#window.bytes > this.options.windowBytesPerPartition) {
       // What is still on its way here is dropped, and comes again when the window has room: reattaching starts at the ack floor.
       this.#paused = true;
@@ -298,45 +304,71 @@ class OwnedPartition {
     }
   }
 
+  #admitSoon(): void {
+    this.#admitting ??= new Promise<void>((resolve) => setImmediate(resolve))
+      .then(() => this.#admit())
+      .finally(() => (this.#admitting = undefined));
+  }
+
+  /** Lets what was received into the lines of its keys, in stream order, without what has ended already. */
+  async #admit(): Promise<void> {
+    while (this.#received.length > 0 && !this.#stopped) {
+      const chunk = this.#received.splice(0, LOOKUP_MOST);
+      const unsure = chunk.filter(({ sequence }) => sequence <= this.#mayHaveEndedUpTo);
+      const ended = unsure.length > 0 ? await this.#endedAmong(unsure) : undefined;
+      for (const delivery of chunk) {
+        if (ended?.has(delivery)) this.#window.done(delivery.sequence);
+        else this.#queue.push(this.#markMayHaveBegun(delivery));
+      }
+      if (ended) this.#scheduleAcknowledge();
+    }
+  }
+
+  async #endedAmong(deliveries: Delivery[]): Promise<Set<Delivery>> {
+    const bySubject = new Map(
+      deliveries.map((delivery) => [
+        outcomeSubject(delivery.address.tenantId, delivery.address.correlationId),
+        delivery,
+      ]),
+    );
+    while (!this.#stopped) {
+      try {
+        const stored = await storedAmong(this.nc, [...bySubject.keys()]);
+        return new Set([...stored].map((subject) => bySubject.get(subject)!));
+      } catch (error) {
+        // Not knowing is no reason to run: wait for the server, or for the lease to end.
+        this.options.onError(error);
+        await new Promise((resolve) => setTimeout(resolve, REATTACH_MS));
+      }
+    }
+    return new Set();
+  }
+
+  #markMayHaveBegun(delivery: Delivery): Delivery {
+    if (delivery.sequence <= this.#mayHaveBegunUpTo && !this.#keysResumed.has(delivery.key)) {
+      this.#keysResumed.add(delivery.key);
+      delivery.mayHaveBegun = true;
+    }
+    return delivery;
+  }
+
   async #run(delivery: Delivery): Promise<void> {
     let handled: Handled = 'left';
+    this.#handling.add(delivery);
     try {
-      if (delivery.sequence <= this.#mayHaveEndedUpTo && (await this.#hasEnded(delivery))) {
-        handled = 'ended';
-      } else if (!this.#stopped) {
-        if (delivery.sequence <= this.#mayHaveBegunUpTo && !this.#keysResumed.has(delivery.key)) {
-          this.#keysResumed.add(delivery.key);
-          delivery.mayHaveBegun = true;
-        }
-        this.#handling.add(delivery);
-        handled = await this.options.handle(delivery);
-        if (handled === 'left') this.#leftBehind = true;
-      }
+      handled = await this.options.handle(delivery);
     } catch (error) {
-      this.#leftBehind = true;
       this.options.onError(error);
     }
     this.#handling.delete(delivery);
     if (handled === 'left') {
+      this.#leftBehind = true;
       // Its key must not go on without it while this process owns the partition.
       await this.#untilStopped();
       return;
     }
     this.#window.done(delivery.sequence);
     this.#scheduleAcknowledge();
-  }
-
-  async #hasEnded({ address }: Delivery): Promise<boolean> {
-    const subject = outcomeSubject(address.tenantId, address.correlationId);
-    for (;;) {
-      try {
-        return (await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject })) !== null;
-      } catch (error) {
-        // Not knowing is no reason to run: wait for the server, or for the lease to end.
-        if (this.#abort.signal.aborted || this.#stopped) throw error;
-        await new Promise((resolve) => setTimeout(resolve, REATTACH_MS));
-      }
-    }
   }
 
   async #untilStopped(): Promise<void> {
