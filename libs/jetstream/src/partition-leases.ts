@@ -57,6 +57,7 @@ export class PartitionLeases {
   readonly #runners = new Set<string>();
   #watches: { stop(): void }[] = [];
   #timers: NodeJS.Timeout[] = [];
+  #started = false;
   #stopping = false;
   #settling: Promise<void> | undefined;
   #again = false;
@@ -73,18 +74,20 @@ export class PartitionLeases {
       this.#records.set(partition, { record: undefined, revision: 0 });
     await this.#beat();
     this.#watches = [
-      await this.store.watch('partition.*', (key, value, revision) => {
-        const record = value && (JSON.parse(Buffer.from(value).toString()) as LeaseRecord);
-        this.#records.set(Number(key.slice('partition.'.length)), { record, revision });
-        this.#settle();
-      }),
       await this.store.watch('runner.*', (key, value) => {
         const runner = key.slice('runner.'.length);
         if (value) this.#runners.add(runner);
         else this.#runners.delete(runner);
         this.#settle();
       }),
+      await this.store.watch('partition.*', (key, value, revision) => {
+        const record = value && (JSON.parse(Buffer.from(value).toString()) as LeaseRecord);
+        this.#records.set(Number(key.slice('partition.'.length)), { record, revision });
+        this.#settle();
+      }),
     ];
+    // Only now: deciding on half a picture would take partitions from those who are not seen yet.
+    this.#started = true;
     const every = (ms: number, work: () => unknown) => this.#timers.push(setInterval(work, ms));
     every(RENEW_MS, () => void this.#beat().catch((error: unknown) => this.events.error(error)));
     every(RENEW_MS, () => void this.#renewAll());
@@ -164,6 +167,7 @@ export class PartitionLeases {
 
   /** Brings what is held towards the fair share. One pass at a time; changes during a pass cause another. */
   #settle(): void {
+    if (!this.#started) return;
     this.#again = true;
     this.#settling ??= this.#settleNow()
       .catch((error: unknown) => this.events.error(error))
