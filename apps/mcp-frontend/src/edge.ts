@@ -120,12 +120,13 @@ export class McpEdge {
     });
     switch (route.kind) {
       case 'reject': {
+        const id = readableId(body);
+        // The SDK takes a message whose params are malformed for no message at all.
+        if (route.rung === 'jsonrpc-shape' && id !== null && isRequestShaped(body)) {
+          return answerRpcError(res, 400, id, { code: RPC.invalidParams, message: 'Invalid params' });
+        }
         const { httpStatus, code, message, data } = route;
-        return answerRpcError(res, httpStatus, readableId(body), {
-          code,
-          message,
-          ...(data !== undefined && { data }),
-        });
+        return answerRpcError(res, httpStatus, id, { code, message, ...(data !== undefined && { data }) });
       }
       case 'modern':
         return this.modern.serve(req, res, body, principal, route);
@@ -155,6 +156,12 @@ export class McpEdge {
 
 function refuse(res: ServerResponse, status: number, message: string, headers: Record<string, string> = {}): void {
   answerRefusal(res, new CallboardError('invalid_request', message), { status, headers });
+}
+
+/** Is everything about the message right but its params? */
+function isRequestShaped(body: unknown): boolean {
+  const { jsonrpc, id: _id, method: _method, params: _params, ...rest } = body as Record<string, unknown>;
+  return jsonrpc === '2.0' && Object.keys(rest).length === 0;
 }
 
 /** Node joins a repeated header to one text, except for the few that it knows; none of those is ours. */

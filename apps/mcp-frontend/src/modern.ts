@@ -48,7 +48,6 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
 const SSE_HEADERS = {
   'Content-Type': 'text/event-stream',
   'Cache-Control': 'no-cache, no-transform',
-  Connection: 'keep-alive',
   'X-Accel-Buffering': 'no',
 };
 
@@ -132,13 +131,7 @@ export class ModernFront {
   #callTool(req: IncomingMessage, res: ServerResponse, id: RequestId, params: JsonObject, principal: Principal): void {
     const { name, arguments: args = {}, inputResponses, requestState } = params;
     const meta = params._meta as JsonObject;
-    const { progressToken } = meta;
-    if (
-      typeof name !== 'string' ||
-      !isObject(args) ||
-      (inputResponses !== undefined && !isObject(inputResponses)) ||
-      (progressToken !== undefined && typeof progressToken !== 'string' && !Number.isInteger(progressToken))
-    ) {
+    if (typeof name !== 'string' || !isObject(args) || (inputResponses !== undefined && !isObject(inputResponses))) {
       return this.#refuseParams(res, id, 'tools/call');
     }
     const entry = Listing.of(this.parts.catalog.view).tool(name);

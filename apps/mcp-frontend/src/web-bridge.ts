@@ -19,7 +19,8 @@ export async function sendWebResponse(response: Response, res: ServerResponse): 
     await response.body?.cancel();
     return;
   }
-  const headers = Object.fromEntries(response.headers);
+  // Whether the connection stays open is between Node and the client.
+  const { connection: _, ...headers } = Object.fromEntries(response.headers);
   if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
     const text = response.body ? await response.text() : '';
     res.writeHead(response.status, { ...headers, 'content-length': Buffer.byteLength(text) }).end(text);

@@ -1,0 +1,293 @@
+/** For specs of the edge: the real front on a real port, with actions that run in the process instead of behind a broker. */
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import {
+  ActionSet,
+  defineAction,
+  definePrompt,
+  defineResource,
+  inputRequired,
+  type ActionContext,
+  type CatalogView,
+  type RegisteredAction,
+} from '@callboard/actions';
+import { CallboardError, type JsonObject, type Progress } from '@callboard/envelope';
+import { InMemoryServerEventBus } from '@modelcontextprotocol/server';
+import { z } from 'zod';
+import { answerJson } from './answers.js';
+import { Authenticator } from './auth.js';
+import type { Invocation } from './call.js';
+import { McpEdge, type EdgeOptions, type SessionFront } from './edge.js';
+import { HttpServer } from './http-server.js';
+import { StateSeal } from './input-rounds.js';
+import { Limit } from './limit.js';
+import { ModernFront } from './modern.js';
+import type { ServerParts } from './server-factory.js';
+
+const localhost = ['localhost', '127.0.0.1', '[::1]'];
+
+export const specActions = new ActionSet([
+  defineAction({
+    id: 'demo.echo',
+    description: 'Returns the text',
+    input: z.object({ text: z.string() }),
+    run: ({ text }) => text,
+  }),
+  defineAction({
+    id: 'demo.progress',
+    description: 'Reports twice, logs once',
+    input: z.object({}),
+    run: (_, context) => {
+      context.progress(1, 2, 'half');
+      context.log('warning', { what: 'a line' }, 'spec');
+      context.log('debug', 'a detail');
+      context.progress(2, 2);
+      return 'done';
+    },
+  }),
+  defineAction({
+    id: 'demo.routed',
+    description: 'Has an argument that is mirrored in a header',
+    input: { type: 'object', properties: { region: { type: 'string', 'x-mcp-header': 'Region' } } },
+    run: ({ region }) => String(region),
+  }),
+  defineAction({
+    id: 'demo.samples',
+    description: 'Needs a client that can sample',
+    input: z.object({}),
+    requiresInput: ['sampling'],
+    run: () => 'sampled',
+  }),
+  defineAction({
+    id: 'demo.asks',
+    description: 'Asks for a name, and remembers that it did',
+    input: z.object({}),
+    run: (_, context) =>
+      context.requestState === 'asked'
+        ? `state-ok ${JSON.stringify(context.inputResponses)}`
+        : inputRequired({
+            inputRequests: {
+              name: { method: 'elicitation/create', params: { message: 'Name?', requestedSchema: { type: 'object' } } },
+            },
+            requestState: 'asked',
+          }),
+  }),
+  defineAction({
+    id: 'demo.hangs',
+    description: 'Never ends by itself',
+    input: z.object({}),
+    run: () => new Promise<string>(() => undefined),
+  }),
+  defineAction({
+    id: 'demo.breaks',
+    description: 'Fails in a way that nobody foresaw',
+    input: z.object({}),
+    run: () => {
+      throw new Error('secret of the server');
+    },
+  }),
+  defineResource({
+    name: 'note',
+    uri: 'spec://note/{id}',
+    description: 'A note',
+    run: ({ uri, id }) => ({ contents: [{ uri, text: String(id) }] }),
+  }),
+  definePrompt({
+    name: 'greet',
+    description: 'A greeting',
+    arguments: [{ name: 'who', required: true, suggestions: ['Ada', 'Alan', 'Grace'] }],
+    run: ({ who }) => ({ messages: [{ role: 'user', content: { type: 'text', text: `Greet ${who}` } }] }),
+  }),
+]);
+
+function viewOf(actions: ActionSet): CatalogView {
+  const registered = [...actions].map(({ descriptor }): RegisteredAction => ({
+    ...descriptor,
+    service: 'spec',
+    instances: 1,
+  }));
+  return { version: 'spec', actions: new Map(registered.map((action) => [action.id, action])) };
+}
+
+/** Runs the action here and now. */
+async function invoke(call: Invocation): Promise<JsonObject> {
+  const definition = specActions.get(call.action.id);
+  if (!definition) throw new CallboardError('unknown_action');
+  const tell = (fact: Partial<Progress>) =>
+    call.onProgress?.({ correlation_id: 'c_spec', attempt: 1, ...fact } as Progress);
+  const context = {
+    progress: (progress: number, total?: number, message?: string) =>
+      tell({ kind: 'progress', progress, ...(total !== undefined && { total }), ...(message && { message }) }),
+    log: (level: 'info', data: unknown, logger?: string) =>
+      tell({ kind: 'log', level, data, ...(logger !== undefined && { logger }) }),
+    inputResponses: call.inputResponses ?? {},
+    requestState: call.requestState,
+    inputCapabilities: new Set(call.inputCapabilities),
+  } as unknown as ActionContext;
+  const result = await definition.run(call.args, context);
+  const whole = typeof result === 'string' ? { content: [{ type: 'text', text: result }] } : result;
+  return { ...whole, _meta: { 'io.callboard/correlation_id': 'c_spec' } };
+}
+
+export interface SpecFront {
+  port: number;
+  parts: ServerParts;
+  bus: InMemoryServerEventBus;
+  modern: ModernFront;
+  requests: Limit;
+  listens: Limit;
+  /** What the log was told of. */
+  faults: unknown[];
+  stop(): Promise<void>;
+}
+
+export interface SpecFrontOptions extends Partial<EdgeOptions> {
+  tokens?: ConstructorParameters<typeof Authenticator>[0];
+  anonymous?: boolean;
+  maxRequests?: number;
+  maxListens?: number;
+  requestTimeoutMs?: number;
+}
+
+export async function startSpecFront(options: SpecFrontOptions = {}): Promise<SpecFront> {
+  const faults: unknown[] = [];
+  const report = (fault: unknown) => void faults.push(fault);
+  const parts: ServerParts = {
+    catalog: { view: viewOf(specActions) },
+    invoker: { invoke },
+    seal: new StateSeal(Buffer.alloc(32, 7)),
+    report,
+  };
+  const bus = new InMemoryServerEventBus();
+  const requests = new Limit('requests', options.maxRequests ?? 256, 1_000);
+  const listens = new Limit('subscriptions', options.maxListens ?? 16, 5_000);
+  const modern = new ModernFront(parts, bus, listens);
+  const sessions: SessionFront = {
+    serve: (req, res, principal, body) =>
+      answerJson(res, 200, JSON.stringify({ session: req.method, principal, body })),
+  };
+  const edge = new McpEdge(
+    {
+      allowedHosts: options.allowedHosts ?? localhost,
+      allowedOrigins: options.allowedOrigins ?? localhost,
+      maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
+      maxDepth: options.maxDepth ?? 64,
+    },
+    new Authenticator(options.tokens ?? [], { anonymous: options.anonymous ?? true }),
+    requests,
+    modern,
+    sessions,
+    report,
+  );
+  const server = new HttpServer(
+    { host: '127.0.0.1', port: 0, requestTimeoutMs: options.requestTimeoutMs ?? 5_000, maxConnections: 1_000 },
+    edge,
+    (_, res) => void res.writeHead(404).end('not MCP'),
+  );
+  const port = await server.start();
+  const stop = async () => {
+    await modern.close();
+    await server.stop(0);
+  };
+  return { port, parts, bus, modern, requests, listens, faults, stop };
+}
+
+export const ENVELOPE = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientInfo': { name: 'spec', version: '1' },
+  'io.modelcontextprotocol/clientCapabilities': {},
+};
+
+export interface RawAnswer {
+  status: number;
+  headers: Record<string, string>;
+  text: string;
+  /** The body as JSON, or the last frame of a stream. */
+  json: { result?: JsonObject; error?: { code: number; message: string; data?: JsonObject }; id?: unknown };
+}
+
+/** Writes bytes to a socket and reads until the server closes it; how it gets there is the caller's business. */
+export async function raw(port: number, bytes: string | Buffer | (string | Buffer)[]): Promise<RawAnswer> {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.on('error', () => undefined);
+  const closed = once(socket, 'close');
+  for (const part of Array.isArray(bytes) ? bytes : [bytes]) socket.write(part);
+  await closed;
+  return parseAnswer(Buffer.concat(chunks).toString('utf8'));
+}
+
+function parseAnswer(text: string): RawAnswer {
+  const [head = '', ...rest] = text.split('\r\n\r\n');
+  const [statusLine = '', ...lines] = head.split('\r\n');
+  const headers = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+  );
+  let body = rest.join('\r\n\r\n');
+  if (headers['transfer-encoding'] === 'chunked') body = unchunk(body);
+  const last = headers['content-type'] === 'text/event-stream' ? body.split('data: ').at(-1) : body;
+  let json = {};
+  try {
+    json = JSON.parse(last ?? '') as RawAnswer['json'];
+  } catch {
+    // Not every answer has a body.
+  }
+  return { status: Number(statusLine.split(' ')[1] ?? 0), headers, text: body, json };
+}
+
+function unchunk(body: string): string {
+  let text = '';
+  let rest = Buffer.from(body);
+  for (;;) {
+    const end = rest.indexOf('\r\n');
+    const size = Number.parseInt(rest.subarray(0, end).toString(), 16);
+    if (end < 0 || !(size > 0)) return text;
+    text += rest.subarray(end + 2, end + 2 + size).toString();
+    rest = rest.subarray(end + 2 + size + 2);
+  }
+}
+
+export type SpecHeaders = Record<string, string | string[] | undefined>;
+
+/** A request as bytes; a header set to `undefined` is left out. */
+export function request(body: string | Buffer, headers: SpecHeaders = {}, method = 'POST', path = '/mcp'): Buffer {
+  const all: SpecHeaders = {
+    host: 'localhost',
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+    ...headers,
+  };
+  const lines = Object.entries(all).flatMap(([name, value]) =>
+    value === undefined ? [] : [value].flat().map((one) => `${name}: ${one}`),
+  );
+  return Buffer.concat([
+    Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1'),
+    Buffer.from(body),
+  ]);
+}
+
+/** A well-formed request of the 2026 revision, with whatever the spec changes about it. */
+export function modernRequest(
+  method: string,
+  params: JsonObject = {},
+  change: { headers?: SpecHeaders; meta?: JsonObject; message?: JsonObject } = {},
+): Buffer {
+  const name = params.name ?? params.uri;
+  const message = {
+    jsonrpc: '2.0',
+    id: 'id-1',
+    method,
+    params: { _meta: { ...ENVELOPE, ...change.meta }, ...params },
+    ...change.message,
+  };
+  return request(JSON.stringify(message), {
+    'mcp-protocol-version': '2026-07-28',
+    'mcp-method': method,
+    ...(typeof name === 'string' && { 'mcp-name': name }),
+    ...change.headers,
+  });
+}
