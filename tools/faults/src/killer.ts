@@ -5,9 +5,9 @@
  * process twice.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { TestStack } from '@callboard/testing';
 import type { Kill } from './history.js';
 import type { Random } from './random.js';
-import type { Stack } from './stack.js';
 
 export interface KillPlan {
   everyMs: number;
@@ -24,7 +24,7 @@ export class Killer {
   readonly #stop = new AbortController();
 
   constructor(
-    private readonly stack: Stack,
+    private readonly stack: TestStack,
     private readonly plan: KillPlan,
     private readonly random: Random,
     /** How much of the load is done, from 0 to 1. */
@@ -94,7 +94,7 @@ export class Killer {
 
   async #living(): Promise<{ process: string; pid: number }[]> {
     const ready = await this.stack.readReady();
-    return Object.entries(ready?.processes ?? {})
+    return Object.entries(ready.processes)
       .flatMap(([process, pids]) => pids.map((pid) => ({ process, pid })))
       .filter(({ pid }) => !this.#killed.has(pid));
   }
@@ -105,7 +105,7 @@ export class Killer {
     if (open.length === 0) return;
     const ready = await this.stack.readReady();
     for (const kill of open) {
-      const pids = ready?.processes[kill.process] ?? [];
+      const pids = ready.processes[kill.process] ?? [];
       const whole = pids.length === this.stack.ready.processes[kill.process]?.length;
       if (whole && !pids.includes(kill.pid)) kill.replacedAt = Date.now();
     }

@@ -18,6 +18,8 @@ export interface LoadOptions {
   keys: readonly string[];
   valuesPerKey: number;
   clients: number;
+  /** How long a client thinks before its next call, on average. */
+  thinkMs: number;
   seed: number;
 }
 
@@ -78,6 +80,7 @@ export class Load {
         return;
       }
       this.succeeded += 1;
+      if (this.options.thinkMs > 0) await sleep(this.options.thinkMs * random.between(0.5, 1.5));
     }
   }
 

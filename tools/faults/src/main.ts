@@ -15,6 +15,7 @@ const USAGE = `npm run faults -- [options]
   --keys N            ordering keys (1000)
   --values N          calls a key, one strictly after the other (20)
   --clients N         clients at once (64)
+  --think-ms N        how long a client thinks before its next call, on average (0)
   --runners N         action-runner replicas (3)
   --front-ends N      mcp-frontend replicas (2)
   --kill-every-ms N   time between two kills of an app (2000)
@@ -30,6 +31,7 @@ async function main(): Promise<number> {
       keys: { type: 'string', default: '1000' },
       values: { type: 'string', default: '20' },
       clients: { type: 'string', default: '64' },
+      'think-ms': { type: 'string', default: '0' },
       runners: { type: 'string', default: '3' },
       'front-ends': { type: 'string', default: '2' },
       'kill-every-ms': { type: 'string', default: '2000' },
@@ -49,6 +51,7 @@ async function main(): Promise<number> {
     keys: count('keys', values.keys),
     values: count('values', values.values),
     clients: count('clients', values.clients),
+    thinkMs: count('think-ms', values['think-ms'], 0),
     runners: count('runners', values.runners),
     frontEnds: count('front-ends', values['front-ends']),
     killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
@@ -57,7 +60,7 @@ async function main(): Promise<number> {
   };
   console.log(`seed ${options.seed}`);
   const report = await runFaults(options, (line) => console.log(line));
-  const { verdict, history, exitCode, output } = report;
+  const { verdict, history, stopFailure, output } = report;
   const sections = [
     ...renderExplained(verdict.explained),
     '',
@@ -66,8 +69,8 @@ async function main(): Promise<number> {
     ...renderFindings(verdict.findings, history),
   ];
   console.log(sections.join('\n'));
-  const broken = verdict.findings.length > 0 || exitCode !== 0;
-  if (broken) console.log(`\nthe stack said last:\n${output}`);
+  const broken = verdict.findings.length > 0 || stopFailure !== undefined;
+  if (broken) console.log(`\nthe stack said last:\n${stopFailure ?? output}`);
   console.log(
     broken
       ? `BROKEN: ${verdict.findings.length} findings, seed ${options.seed}`

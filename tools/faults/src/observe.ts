@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseEnvelope, parseOutcome } from '@callboard/envelope';
+import { encodeToken, parseEnvelope, parseOutcome, type CommandEnvelope } from '@callboard/envelope';
 import { STREAM, connectNats } from '@callboard/jetstream';
+import type { ReadyFile } from '@callboard/testing';
 import { DeliverPolicy, jetstream, jetstreamManager, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { ConsumerState, Effect, History, StoredCommand, StoredOutcome } from './history.js';
-import type { ReadyFile } from './stack.js';
 
 const POLL_MS = 200;
 
@@ -15,7 +15,7 @@ export class Observer {
   private constructor(private readonly nc: NatsConnection) {}
 
   static async connect(ready: ReadyFile): Promise<Observer> {
-    const { creds } = ready.nats_users.sre;
+    const { creds } = ready.nats_users['sre']!;
     return new Observer(
       await connectNats({ servers: ready.nats_url, user: 'sre', credsFile: creds, name: 'callboard-faults' }),
     );
@@ -36,6 +36,13 @@ export class Observer {
         orderingKey: envelope.ordering_key,
       };
     });
+  }
+
+  /** The stored envelope of one command. @throws Error when there is none, or more than one. */
+  async envelope(correlationId: string): Promise<CommandEnvelope> {
+    const stored = await this.#readAll(STREAM.commands, `cmd.*.*.*.*.*.${encodeToken(correlationId)}`);
+    if (stored.length !== 1) throw new Error(`${correlationId} is stored ${stored.length} times`);
+    return parseEnvelope(stored[0]!.data);
   }
 
   async outcomes(): Promise<StoredOutcome[]> {

@@ -8,7 +8,7 @@ import type { FaultReport } from './run.js';
 const KEYS_SHOWN = 5;
 const FINDINGS_SHOWN = 40;
 
-export function renderFigures({ history, verdict, loadMs, restMs, retries, exitCode }: FaultReport): string[] {
+export function renderFigures({ history, verdict, loadMs, restMs, retries, stopFailure }: FaultReport): string[] {
   const kills = new Map<string, number>();
   for (const { process } of history.kills) kills.set(process, (kills.get(process) ?? 0) + 1);
   const waits = history.calls
@@ -23,7 +23,7 @@ export function renderFigures({ history, verdict, loadMs, restMs, retries, exitC
     `commands, outcomes    ${history.commands.length}, ${history.outcomes.length}`,
     `lines in append.log   ${history.effects.length}, of which ${verdict.explained.length} a kill explains`,
     `duration              ${(loadMs / 1000).toFixed(1)} s under load, ${(restMs / 1000).toFixed(1)} s to rest`,
-    `supervisor's exit     ${exitCode}`,
+    `end of the stack      ${stopFailure === undefined ? 'clean' : 'not clean'}`,
   ];
 }
 

@@ -2,19 +2,20 @@
  * One run of the fault test, top to bottom: start the stack, load it, kill its processes, let it come to rest, collect what every
  * side has seen, and judge it.
  */
+import { startStack, type TestStack } from '@callboard/testing';
 import { check, type Verdict } from './checker.js';
 import type { History } from './history.js';
 import { Killer } from './killer.js';
 import { Load } from './load.js';
 import { Observer, readEffects } from './observe.js';
 import { Random } from './random.js';
-import { Stack } from './stack.js';
 
 export interface FaultOptions {
   seed: number;
   keys: number;
   values: number;
   clients: number;
+  thinkMs: number;
   runners: number;
   frontEnds: number;
   killEveryMs: number;
@@ -28,8 +29,8 @@ export interface FaultReport {
   loadMs: number;
   restMs: number;
   retries: number;
-  /** Of the supervisor, after it was asked to stop. */
-  exitCode: number | null;
+  /** Why the stack did not drain and stop cleanly at the end, if it did not. */
+  stopFailure: string | undefined;
   /** What the stack printed last. */
   output: string;
 }
@@ -38,21 +39,24 @@ const REST_TIMEOUT_MS = 60_000;
 const TICK_MS = 3_000;
 
 export async function runFaults(options: FaultOptions, say: (line: string) => void): Promise<FaultReport> {
-  const replicas = `mcp-frontend=${options.frontEnds},action-runner=${options.runners}`;
-  say(`starting ${replicas} in ${options.dataDir}`);
-  const stack = await Stack.start({ dataDir: options.dataDir, replicas });
-  let seen: Omit<FaultReport, 'verdict' | 'exitCode' | 'output'>;
+  const { dataDir, frontEnds, runners } = options;
+  say(`starting ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
+  const stack = await startStack({ dataDir, replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners } });
+  let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
   try {
     seen = await loadAndKill(stack, options, say);
   } catch (error) {
     await stack.stop();
-    throw new Error(`the run broke off; the stack said last:\n${stack.output}`, { cause: error });
+    throw new Error(`the run broke off; the stack said last:\n${stack.output()}`, { cause: error });
   }
-  const exitCode = await stack.stop();
-  return { ...seen, verdict: check(seen.history), exitCode, output: stack.output };
+  const stopFailure = await stack.stop().then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+  return { ...seen, verdict: check(seen.history), stopFailure, output: stack.output() };
 }
 
-async function loadAndKill(stack: Stack, options: FaultOptions, say: (line: string) => void) {
+async function loadAndKill(stack: TestStack, options: FaultOptions, say: (line: string) => void) {
   const keys = Array.from({ length: options.keys }, (_, index) => `key-${index}`);
   const load = new Load({
     urls: stack.ready.mcp_urls,
@@ -60,6 +64,7 @@ async function loadAndKill(stack: Stack, options: FaultOptions, say: (line: stri
     keys,
     valuesPerKey: options.values,
     clients: options.clients,
+    thinkMs: options.thinkMs,
     seed: options.seed,
   });
   const killer = new Killer(
@@ -83,7 +88,7 @@ async function loadAndKill(stack: Stack, options: FaultOptions, say: (line: stri
   say(describeProgress(load, killer, startedAt));
 
   await killer.repaired();
-  const observer = await Observer.connect((await stack.readReady()) ?? stack.ready);
+  const observer = await Observer.connect(await stack.readReady());
   try {
     await observer.quiet(REST_TIMEOUT_MS);
     const restedAt = Date.now();
