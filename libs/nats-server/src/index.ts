@@ -1,3 +1,3 @@
 export { freePort, startNatsServer, type NatsServerOptions, type RunningNatsServer } from './nats-server.js';
-export { NoNatsServer, resolveNatsServer, type NatsServerBinary } from './resolve-nats-server.js';
+export { NoNatsServer, resolveNatsServer, type NatsServerBinary, type ResolveOptions } from './resolve-nats-server.js';
 export { writeSecret } from './write-secret.js';

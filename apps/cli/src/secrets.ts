@@ -1,0 +1,39 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { writeWhole, type pathsOf } from './data-dir.js';
+
+export interface Secrets {
+  /** The bearer token of whoever may read the data dir. */
+  token: string;
+  /** Seals what a client carries between two rounds of one call; every front end needs the same. */
+  requestStateKey: string;
+}
+
+interface KnownToken {
+  sha256: string;
+  tenant_id: string;
+  user_id: string;
+}
+
+/** Makes the stack's secrets once, and sees to it that the front end knows the token. */
+export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Secrets> {
+  const kept = await readJson<Secrets>(paths.secrets);
+  const secrets = kept ?? {
+    token: `cbt_${randomBytes(24).toString('base64url')}`,
+    requestStateKey: randomBytes(32).toString('base64'),
+  };
+  if (!kept) await writeWhole(paths.secrets, JSON.stringify(secrets, null, 2));
+
+  const sha256 = createHash('sha256').update(secrets.token).digest('hex');
+  const known = (await readJson<KnownToken[]>(paths.tokens)) ?? [];
+  if (!known.some((token) => token.sha256 === sha256)) {
+    known.push({ sha256, tenant_id: 'default', user_id: 'user:local/operator' });
+    await writeWhole(paths.tokens, JSON.stringify(known, null, 2));
+  }
+  return secrets;
+}
+
+async function readJson<T>(path: string): Promise<T | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as T);
+}

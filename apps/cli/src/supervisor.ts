@@ -1,0 +1,264 @@
+/**
+ * The supervisor: brings up nats-server, its streams and every app, keeps them running, and takes them down in order.
+ *
+ * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
+ * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
+ * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then runners, then
+ * nats-server. Not guaranteed: that a process which hangs without dying is replaced.
+ */
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { applyTopology, connectNats, declareTopology, type Topology } from '@callboard/jetstream';
+import { freePort, resolveNatsServer, startNatsServer, type RunningNatsServer } from '@callboard/nats-server';
+import { startApp, type RunningApp } from './app-process.js';
+import { DataDir, writeWhole } from './data-dir.js';
+import { Echo, worthEchoing } from './echo.js';
+import { Failure, messageOf } from './failure.js';
+import { LogFile } from './log-file.js';
+import { Member, type Launch, type Running } from './member.js';
+import type { ReadyFile } from './ready-file.js';
+import { keepSecrets, type Secrets } from './secrets.js';
+import { APPS, topologyOptions, type AppName, type StackConfig } from './stack-config.js';
+
+export interface StackOptions {
+  dataDir: string;
+  fresh: boolean;
+  config: StackConfig;
+  /** One line for the person at the terminal. */
+  say(line: string): void;
+}
+
+const NATS = 'nats-server';
+const HOST = '127.0.0.1';
+
+/** How long each app may take to finish what it has begun before it is killed: more than its own limit. */
+const DRAIN_MS: Record<AppName, number> = { 'mcp-frontend': 15_000, 'action-runner': 30_000 };
+
+export class Stack {
+  readonly #nats: Member<RunningNatsServer>;
+  readonly #apps = new Map<AppName, Member<RunningApp>[]>();
+  readonly #logs: LogFile[] = [];
+  readonly #topology: Topology;
+  #phase: 'starting' | 'ready' | 'stopping' = 'starting';
+  #natsPort: number;
+  #secrets!: Secrets;
+  #ready!: ReadyFile;
+  #writing: Promise<void> = Promise.resolve();
+  #stopped: Promise<void> | undefined;
+
+  private constructor(
+    private readonly options: StackOptions,
+    private readonly dataDir: DataDir,
+    private readonly natsBinary: string,
+  ) {
+    this.#natsPort = options.config.nats.port;
+    this.#topology = declareTopology(topologyOptions(options.config));
+    this.#nats = this.#member(NATS, (launch) => this.#startNats(launch));
+  }
+
+  /**
+   * Resolves when everything answers. When something does not come up, everything is taken down again.
+   * @param onStack is given the stack at once, so that a start that is under way can be stopped.
+   */
+  static async start(options: StackOptions, onStack: (stack: Stack) => void = () => undefined): Promise<Stack> {
+    const { config, say } = options;
+    if (config.port !== 0 && !(await isFree(config.port))) {
+      throw new Failure(`Port ${config.port} is taken. Choose another with --port N, or any free one with --port 0.`);
+    }
+    const binary = await resolveNatsServer({ onProgress: say });
+    const dataDir = await DataDir.open(options.dataDir, options);
+    const stack = new Stack(options, dataDir, binary.path);
+    onStack(stack);
+    try {
+      say(`starting nats-server ${binary.version} (${binary.from})`);
+      await stack.#start();
+      return stack;
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
+  }
+
+  /** As it was last written. */
+  get ready(): ReadyFile {
+    return this.#ready;
+  }
+
+  /** Takes everything down in order; asked again, it is the same taking down. */
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#takeDown());
+  }
+
+  async #takeDown(): Promise<void> {
+    this.#phase = 'stopping';
+    await this.#writing;
+    for (const app of APPS) await Promise.all((this.#apps.get(app) ?? []).map((member) => member.stop()));
+    await this.#nats.stop();
+    await Promise.all(this.#logs.map((log) => log.close()));
+    await this.dataDir.close();
+  }
+
+  /** Ends every process now; `stop` then has nothing to wait for. What was accepted is stored and goes on at the next start. */
+  kill(): void {
+    for (const member of [...this.#apps.values()].flat()) member.kill();
+    this.#nats.kill();
+  }
+
+  async #start(): Promise<void> {
+    const { config, say } = this.options;
+    this.#secrets = await keepSecrets(this.dataDir.paths);
+    await this.#nats.begin();
+    await this.#applyTopology();
+    say(`starting ${APPS.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
+    for (const app of APPS) {
+      const instances = Array.from({ length: config.replicas[app] }, (_, i) => `${app}-${i + 1}`);
+      this.#apps.set(
+        app,
+        instances.map((instance, i) => this.#appMember(app, instance, i === 0)),
+      );
+    }
+    await Promise.all([...this.#apps.values()].flat().map((member) => member.begin()));
+    this.#phase = 'ready';
+    await this.#writeReady();
+  }
+
+  async #startNats({ onLine, onSpawn, signal }: Launch): Promise<RunningNatsServer> {
+    // One port for as long as the stack lives: clients that lose the server look for it where it was.
+    this.#natsPort ||= await freePort();
+    return startNatsServer({
+      binary: this.natsBinary,
+      dataDir: this.dataDir.paths.nats,
+      topology: this.#topology,
+      port: this.#natsPort,
+      syncInterval: this.options.config.nats.syncInterval,
+      onLog: (line) => void onLine(line),
+      onSpawn,
+      signal,
+    });
+  }
+
+  async #applyTopology(): Promise<void> {
+    const user = 'provisioner';
+    const { url, credsFile } = this.#nats.running!;
+    const nc = await connectNats({ servers: url, user, credsFile: credsFile(user), name: 'callboard up' });
+    try {
+      await applyTopology(nc, this.#topology);
+    } finally {
+      await nc.close();
+    }
+  }
+
+  #appMember(app: AppName, instance: string, isFirst: boolean): Member<RunningApp> {
+    // What the first process of this place was given, every later one is given again.
+    const ports = { http: isFirst ? this.options.config.port : 0, ops: 0 };
+    return this.#member(instance, async (launch) => {
+      const running = await startApp(
+        {
+          instance,
+          main: fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url)),
+          env: this.#env(app, instance, ports),
+          drainMs: DRAIN_MS[app],
+        },
+        launch,
+      );
+      Object.assign(ports, running.ports);
+      return running;
+    });
+  }
+
+  #env(app: AppName, instance: string, ports: { http: number; ops: number }): NodeJS.ProcessEnv {
+    const { config } = this.options;
+    const { paths } = this.dataDir;
+    const nats = this.#nats.running!;
+    const own: Record<AppName, NodeJS.ProcessEnv> = {
+      'mcp-frontend': {
+        CALLBOARD_HTTP_HOST: HOST,
+        CALLBOARD_HTTP_PORT: String(ports.http),
+        CALLBOARD_TOKENS_FILE: paths.tokens,
+        CALLBOARD_REQUEST_STATE_KEY: this.#secrets.requestStateKey,
+      },
+      'action-runner': {
+        CALLBOARD_DEMO_DIR: paths.demo,
+        ...(config.actionModules && { CALLBOARD_ACTION_MODULES: config.actionModules.join(',') }),
+      },
+    };
+    return {
+      ...process.env,
+      CALLBOARD_NATS_URL: nats.url,
+      CALLBOARD_NATS_CREDS: nats.credsFile(app),
+      CALLBOARD_INSTANCE: instance,
+      CALLBOARD_PARTITIONS: String(this.#topology.options.partitions),
+      CALLBOARD_OPS_HOST: HOST,
+      CALLBOARD_OPS_PORT: String(ports.ops),
+      ...own[app],
+      ...config.env[app],
+    };
+  }
+
+  /** A place whose process has a log, whose warnings are repeated here, and whose deaths are told. */
+  #member<T extends Running>(instance: string, start: (launch: Launch) => Promise<T>): Member<T> {
+    const { say } = this.options;
+    const path = join(this.dataDir.paths.logs, `${instance}.log`);
+    const log = new LogFile(path);
+    this.#logs.push(log);
+    const echo = new Echo(instance, path, say);
+    const onLine = (line: string) => {
+      const news = this.#phase === 'ready' ? worthEchoing(line) : undefined;
+      if (news) echo.line(news);
+      return log.write(line) ? undefined : log.drained();
+    };
+    const onSpawn = (pid: number) => this.dataDir.noteChild(instance, pid);
+    return new Member((signal) => start({ onLine, onSpawn, signal }), {
+      onDeath: (how, ms) => say(`${instance} died (${how}); it is started again in ${ms} ms`),
+      onStartFailed: (error, ms) => say(`${messageOf(error)}; next try in ${ms} ms`),
+      onReplaced: () => {
+        say(`${instance} is back`);
+        void this.#writeReady();
+      },
+    });
+  }
+
+  /** One after the other, and never once the stack goes down. */
+  #writeReady(): Promise<void> {
+    return (this.#writing = this.#writing.then(async () => {
+      if (this.#phase !== 'ready') return;
+      this.#ready = this.#describe();
+      await writeWhole(this.dataDir.paths.ready, `${JSON.stringify(this.#ready, null, 2)}\n`);
+    }));
+  }
+
+  #describe(): ReadyFile {
+    const nats = this.#nats.running!;
+    const apps = [...this.#apps].map(([app, members]) => [app, members.map((member) => member.running!)] as const);
+    const frontends = apps.find(([app]) => app === 'mcp-frontend')![1];
+    const mcpUrls = frontends.map(({ ports }) => `http://${HOST}:${ports.http}/mcp`);
+    const people = ['sre', 'provisioner'];
+    return {
+      mcp_url: mcpUrls[0]!,
+      mcp_urls: mcpUrls,
+      token: this.#secrets.token,
+      results_url: mcpUrls[0]!.replace(/mcp$/, 'results'),
+      nats_url: nats.url,
+      nats_users: Object.fromEntries(people.map((user) => [user, { creds: nats.credsFile(user) }])),
+      metrics: Object.fromEntries(
+        apps.map(([app, running]) => [app, running.map(({ ports }) => `http://${HOST}:${ports.ops}/metrics`)]),
+      ),
+      processes: {
+        [NATS]: [nats.pid],
+        ...Object.fromEntries(apps.map(([app, running]) => [app, running.map(({ pid }) => pid)])),
+      },
+      supervisor_pid: process.pid,
+      topology: this.#topology.options,
+    };
+  }
+}
+
+/** Can we listen there? */
+export function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+      .once('error', () => resolve(false))
+      .listen(port, HOST, () => probe.close(() => resolve(true)));
+  });
+}
