@@ -1,4 +1,4 @@
-export { AckedPublisher, PublishRefused, PublishTimeout, type PublishAck } from './acked-publisher.js';
+export { AckedPublisher, PublishRefused, PublishTimeout, headerLine, type PublishAck } from './acked-publisher.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
 export {
   CommandClient,
