@@ -1,0 +1,110 @@
+/**
+ * The exchanges that run in this process, and the way to those that run in others: a client's answers and cancellations may reach
+ * any replica.
+ */
+import { CallboardError } from '@callboard/envelope';
+import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/server';
+import type { FaultReporter } from '../protocol-errors.js';
+import type { EventLog } from './event-log.js';
+import { Exchange } from './exchange.js';
+import type { Question, Replicas } from './replicas.js';
+import type { Session } from './session-records.js';
+import { parseQuestionId } from './session-transport.js';
+
+export interface ExchangeLimits {
+  /** Requests of sessions that this replica runs at once, and of one session. */
+  maxRunning: number;
+  maxRunningPerSession: number;
+}
+
+export interface ExchangeParts {
+  log: EventLog;
+  report: FaultReporter;
+  onError: (error: unknown) => void;
+}
+
+export class Exchanges {
+  readonly #byStream = new Map<string, Exchange>();
+  readonly #bySession = new Map<string, Set<Exchange>>();
+
+  constructor(
+    private readonly parts: ExchangeParts,
+    private readonly replicas: Replicas,
+    private readonly limits: ExchangeLimits,
+  ) {}
+
+  get running(): number {
+    return this.#byStream.size;
+  }
+
+  get(stream: string): Exchange | undefined {
+    return this.#byStream.get(stream);
+  }
+
+  /** @throws CallboardError `overloaded` */
+  begin(session: Session, stream: string, request: JSONRPCRequest): Exchange {
+    const ofSession = this.#bySession.get(session.id)?.size ?? 0;
+    if (this.running >= this.limits.maxRunning || ofSession >= this.limits.maxRunningPerSession) {
+      throw new CallboardError('overloaded', 'Too many requests are running', { retryAfterMs: 1_000 });
+    }
+    return this.continue(session, stream, request);
+  }
+
+  /** An exchange that another replica had begun; it was accepted there, so no limit holds it up. */
+  continue(session: Session, stream: string, request: JSONRPCRequest): Exchange {
+    const exchange = new Exchange({ ...this.parts, session, stream, request, self: this.replicas.self });
+    this.#byStream.set(stream, exchange);
+    const ofSession = this.#bySession.get(session.id) ?? new Set();
+    this.#bySession.set(session.id, ofSession.add(exchange));
+    void exchange.ended.then(() => {
+      this.#byStream.delete(stream);
+      ofSession.delete(exchange);
+      if (ofSession.size === 0) this.#bySession.delete(session.id);
+    });
+    return exchange;
+  }
+
+  /** Takes the client's answer to a question, or progress on it, to the exchange that asked. What nobody asked is ignored. */
+  async answer(session: Session, about: unknown, message: JSONRPCMessage): Promise<void> {
+    const address = parseQuestionId(about);
+    if (!address) return;
+    const question = { about: 'answer', session: session.id, stream: address.stream, message };
+    if (address.incarnation === this.replicas.self.incarnation) this.receive(question);
+    else await this.replicas.ask(address.incarnation, question);
+  }
+
+  /** Cancels a request of a session, wherever it runs. */
+  cancel(session: Session, message: JSONRPCMessage): void {
+    this.replicas.tellEveryone({ about: 'cancelled', session: session.id, message });
+  }
+
+  /** What another replica, or this one, was told by a client. Returns whether it was for an exchange that runs here. */
+  receive(question: Question): boolean {
+    const ofSession = this.#bySession.get(question['session'] as string);
+    const message = question['message'] as JSONRPCMessage;
+    if (!ofSession) return false;
+    switch (question.about) {
+      case 'answer': {
+        const exchange = this.#byStream.get(question['stream'] as string);
+        return exchange !== undefined && ofSession.has(exchange) && exchange.answer(message);
+      }
+      case 'cancelled': {
+        const requestId = 'method' in message ? message.params?.['requestId'] : undefined;
+        const cancelled = [...ofSession].filter(({ request }) => request.id === requestId);
+        for (const exchange of cancelled) exchange.cancel(message);
+        return cancelled.length > 0;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** Waits until everything has ended, or for so long; what has not ended then is left to other replicas. */
+  async drain(timeoutMs: number): Promise<void> {
+    let enough: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => (enough = setTimeout(resolve, timeoutMs)));
+    await Promise.race([Promise.all([...this.#byStream.values()].map(({ ended }) => ended)), patience]);
+    clearTimeout(enough);
+    for (const exchange of this.#byStream.values()) exchange.abandon();
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The streams that clients open with GET to hear what belongs to no request: that a list or a resource changed.
+ *
+ * A session has one such stream at a time, wherever it is open; the session's record names the replica that holds it. A GET without
+ * Last-Event-ID is refused (409) while a living replica holds one that is open. A GET with Last-Event-ID is the same client coming
+ * back, so it takes the stream over, and the older connection is closed.
+ *
+ * The stream has no log of its own: it is the change log, seen from a position (see `change-log.ts`), so an idle session costs a
+ * connection and nothing else. A client that comes back without saying where it was goes on where the record says that the stream
+ * was closed.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Catalog, CatalogView } from '@callboard/actions';
+import { fingerprint } from '@callboard/envelope';
+import { Listing } from '../listing.js';
+import { type Change, type ChangeLog, type ListKind } from './change-log.js';
+import { eventId } from './exchange.js';
+import type { Replicas } from './replicas.js';
+import type { Session, SessionRecord, SessionRecords } from './session-records.js';
+import type { SseStream, SseStreams } from './sse-stream.js';
+
+/**
+ * A client that is told of a new list asks for it at once, from any replica; this gives the others time to see the change too.
+ * It also makes one notification of a burst.
+ */
+const SETTLE_MS = 100;
+
+export interface StandaloneParts {
+  changes: ChangeLog;
+  records: SessionRecords;
+  replicas: Replicas;
+  streams: SseStreams;
+  retryMs: number;
+  onError: (error: unknown) => void;
+}
+
+export class StandaloneStreams {
+  readonly #open = new Map<string, StandaloneStream>();
+  readonly #stopListening: () => void;
+
+  constructor(private readonly parts: StandaloneParts) {
+    this.#stopListening = parts.changes.listen({
+      changed: (change) => this.#open.forEach((stream) => stream.tell(change)),
+      subscriptionsChanged: (session) => this.#open.get(session)?.refresh(),
+    });
+  }
+
+  /** Is this session's stream open here? */
+  holds(sessionId: string): boolean {
+    return this.#open.has(sessionId);
+  }
+
+  /** Closes a session's stream here, if it is open. */
+  end(sessionId: string): void {
+    this.#open.get(sessionId)?.sse.end();
+  }
+
+  /**
+   * Opens the stream of a session on a response.
+   * @param position where the client says that it was
+   * @returns false, with the response untouched, when the stream is open already
+   */
+  async open(session: Session, res: ServerResponse, position?: number): Promise<boolean> {
+    const { records, replicas, streams, changes } = this.parts;
+    const { holder } = session.record.standalone;
+    if (position === undefined && holder && (await this.#isOpenAt(session.id, holder))) return false;
+    let overtaken = false;
+    const take = (record: SessionRecord) => {
+      overtaken = position === undefined && record.standalone.holder?.incarnation !== holder?.incarnation;
+      if (overtaken) return false;
+      record.standalone = { ...record.standalone, holder: replicas.self };
+      return true;
+    };
+    await records.change(session, take);
+    // Two came at once: the other was first.
+    if (overtaken || (position === undefined && this.holds(session.id))) return false;
+    if (holder && !replicas.isSelf(holder)) void replicas.ask(holder.incarnation, endQuestion(session.id));
+    this.end(session.id);
+
+    const sse = streams.open(res, session.id);
+    const from = position ?? session.record.standalone.position;
+    const stream = new StandaloneStream(session, sse, from, this.parts);
+    this.#open.set(session.id, stream);
+    sse.onClose = () => {
+      if (this.#open.get(session.id) === stream) this.#open.delete(session.id);
+      void this.#release(session, stream).catch(this.parts.onError);
+    };
+    if (sse.closed) sse.onClose();
+    else stream.start(changes);
+    return true;
+  }
+
+  /** Closes all streams; resolves when the records say so. */
+  async close(): Promise<void> {
+    this.#stopListening();
+    const open = [...this.#open.values()];
+    for (const { sse } of open) sse.end();
+    await Promise.all(open.map(({ released }) => released));
+  }
+
+  async #isOpenAt(sessionId: string, holder: { instance: string; incarnation: string }): Promise<boolean> {
+    const { replicas } = this.parts;
+    if (replicas.isSelf(holder)) return this.holds(sessionId);
+    if (!(await replicas.isAlive(holder))) return false;
+    return (await replicas.ask(holder.incarnation, { about: 'standalone_open', session: sessionId })) ?? false;
+  }
+
+  async #release(session: Session, stream: StandaloneStream): Promise<void> {
+    const { records, replicas } = this.parts;
+    stream.released = records
+      .refresh(session)
+      .then(() =>
+        records.change(session, (record) => {
+          const { holder } = record.standalone;
+          if (!holder || !replicas.isSelf(holder) || this.holds(session.id)) return false;
+          record.standalone = { stream: record.standalone.stream, position: stream.position };
+          return true;
+        }),
+      )
+      // The session was ended: there is nothing to release.
+      .then(
+        () => undefined,
+        () => undefined,
+      );
+    await stream.released;
+  }
+}
+
+export function endQuestion(session: string): { about: string; session: string } {
+  return { about: 'standalone_end', session };
+}
+
+class StandaloneStream {
+  released: Promise<void> = Promise.resolve();
+  /** Changes that came while the record was being read, which says whether the session wants them. */
+  #held: Change[] | undefined;
+  #reading = 0;
+  readonly #settling = new Map<ListKind, number>();
+  #settled: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly session: Session,
+    readonly sse: SseStream,
+    /** Everything up to here was told. */
+    public position: number,
+    private readonly parts: StandaloneParts,
+  ) {}
+
+  start(changes: ChangeLog): void {
+    const { readsEmptyEvents, record } = this.session;
+    if (readsEmptyEvents) this.sse.prime(this.#eventId(this.position), this.parts.retryMs);
+    changes.missedSince(this.position, record.subscriptions).forEach((change) => this.tell(change));
+    this.sse.onKeepAlive = () => void this.parts.records.touch(this.session).catch(() => this.sse.end());
+  }
+
+  tell(change: Change): void {
+    if (this.#held) this.#held.push(change);
+    else if (change.sequence <= this.position) return;
+    else if (change.kind === 'list') {
+      this.#settling.set(change.list, change.sequence);
+      this.#settled ??= setTimeout(() => this.#tellLists(), SETTLE_MS);
+    } else if (this.session.record.subscriptions.includes(change.uri)) {
+      // In the order of the log: what settles was before this.
+      this.#tellLists();
+      this.#send(change.sequence, 'resources/updated', { uri: change.uri });
+    }
+  }
+
+  /** The session has subscribed to something or ended a subscription. */
+  refresh(): void {
+    this.#held ??= [];
+    this.#reading += 1;
+    const { session, parts } = this;
+    parts.records
+      .refresh(session)
+      .catch(() => this.sse.end())
+      .finally(() => {
+        this.#reading -= 1;
+        if (this.#reading > 0) return;
+        const held = this.#held ?? [];
+        this.#held = undefined;
+        for (const change of held) this.tell(change);
+      });
+  }
+
+  #tellLists(): void {
+    clearTimeout(this.#settled);
+    this.#settled = undefined;
+    const lists = [...this.#settling].sort(([, a], [, b]) => a - b);
+    this.#settling.clear();
+    for (const [list, sequence] of lists) this.#send(sequence, `${list}/list_changed`);
+  }
+
+  #send(sequence: number, what: string, params?: object): void {
+    if (this.sse.closed) return;
+    const notification = { jsonrpc: '2.0', method: `notifications/${what}`, ...(params && { params }) };
+    this.sse.event(this.#eventId(sequence), Buffer.from(JSON.stringify(notification)));
+    this.position = sequence;
+  }
+
+  #eventId(sequence: number): string {
+    return eventId(sequence, this.session.record.standalone.stream);
+  }
+}
+
+/** Tells the change log of every new version of a list, from the registry as this replica sees it. Returns a function that ends it. */
+export function followCatalog(
+  catalog: Pick<Catalog, 'view' | 'onChange'>,
+  changes: ChangeLog,
+  onError: (error: unknown) => void,
+): () => void {
+  let announcing: Promise<void> = Promise.resolve();
+  const announce = (view: CatalogView) => {
+    // One after the other: an older view must not overtake a newer one.
+    announcing = announcing.then(async () => {
+      const listing = Listing.of(view);
+      await changes.announce('tools', fingerprint(listing.tools));
+      await changes.announce('prompts', fingerprint(listing.prompts));
+      await changes.announce('resources', fingerprint([listing.resources, listing.resourceTemplates]));
+    });
+    announcing = announcing.catch(onError);
+  };
+  announce(catalog.view);
+  return catalog.onChange(announce);
+}
