@@ -202,6 +202,8 @@ function reads(stream: string): string[] {
   return [
     ...api(
       `STREAM.INFO.${stream}`,
+      // an ordered consumer has no name when it is asked for
+      `CONSUMER.CREATE.${stream}`,
       `CONSUMER.CREATE.${stream}.>`,
       `CONSUMER.INFO.${stream}.*`,
       `CONSUMER.DELETE.${stream}.*`,
