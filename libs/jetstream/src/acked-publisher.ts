@@ -166,7 +166,10 @@ export class AckedPublisher {
   #flush(lane: Lane): void {
     if (lane.batch || lane.queue.length === 0) return;
     const dear = lane.ackGapMs >= DEAR_MS;
-    if (!dear || lane.gapsSeen < WARM_UP) {
+    if (lane.gapsSeen < WARM_UP) {
+      // Enough to measure; a backlog sent one by one would be what batches are there to avoid.
+      for (const entry of lane.queue.splice(0, WARM_UP * 2 - lane.singles)) this.#sendSingle(entry);
+    } else if (!dear) {
       for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
     } else if (lane.singles === 0) {
       if (lane.queue.length < BATCH_FROM) for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
