@@ -2,6 +2,7 @@ import { CallboardError } from '@callboard/envelope';
 
 /** A number of things that may be there at once. What is refused says so, and when to try again. */
 export class Limit {
+  onRefusal: (() => void) | undefined;
   #taken = 0;
 
   constructor(
@@ -26,6 +27,7 @@ export class Limit {
   }
 
   refusal(): CallboardError {
+    this.onRefusal?.();
     return new CallboardError('overloaded', `Too many ${this.name}; try again later`, {
       retryAfterMs: this.retryAfterMs,
     });

@@ -1,0 +1,149 @@
+/**
+ * What the front end is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows
+ * it, and each can be made by hand in a test.
+ */
+import { randomBytes } from 'node:crypto';
+import { Catalog } from '@callboard/actions';
+import { BUCKET, CommandClient, KeyValueStore, connectNats } from '@callboard/jetstream';
+import type { Logger } from '@callboard/telemetry';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { Authenticator } from './auth.js';
+import { EventBus } from './bus.js';
+import { Invoker } from './call.js';
+import { FrontendConfig } from './config.js';
+import { McpEdge } from './edge.js';
+import { StateSeal } from './input-rounds.js';
+import { Limit } from './limit.js';
+import { Listing } from './listing.js';
+import { gauge, watchLimit } from './metrics.js';
+import { ModernFront } from './modern.js';
+import { createServer, type ServerParts } from './server-factory.js';
+import { SessionRouter } from './sessions/session-router.js';
+
+export const LOGGER = Symbol('logger');
+export const NATS = Symbol('nats');
+const PARTS = Symbol('parts');
+
+@Module({})
+export class AppModule {
+  static with(config: FrontendConfig, log: Logger): DynamicModule {
+    return {
+      module: AppModule,
+      providers: [
+        { provide: FrontendConfig, useValue: config },
+        { provide: LOGGER, useValue: log },
+        { provide: NATS, inject: [FrontendConfig], useFactory: openNats },
+        { provide: Catalog, inject: [NATS, LOGGER], useFactory: followRegistry },
+        { provide: CommandClient, inject: [NATS, FrontendConfig], useFactory: startCommands },
+        { provide: PARTS, inject: [FrontendConfig, Catalog, CommandClient, LOGGER], useFactory: serverParts },
+        { provide: EventBus, inject: [NATS, Catalog, LOGGER], useFactory: openBus },
+        { provide: SessionRouter, inject: [NATS, FrontendConfig, PARTS, LOGGER], useFactory: startSessions },
+        { provide: ModernFront, inject: [FrontendConfig, PARTS, EventBus], useFactory: modernFront },
+        { provide: McpEdge, inject: [FrontendConfig, PARTS, ModernFront, SessionRouter], useFactory: mcpEdge },
+        { provide: Shutdown, inject: [NATS, Catalog, CommandClient, EventBus], useFactory: shutdown },
+      ],
+    };
+  }
+}
+
+function openNats(config: FrontendConfig): Promise<NatsConnection> {
+  return connectNats({
+    servers: config.natsUrl,
+    user: 'mcp-frontend',
+    name: config.instance,
+    ...(config.natsCreds && { credsFile: config.natsCreds }),
+  });
+}
+
+async function followRegistry(nc: NatsConnection, log: Logger): Promise<Catalog> {
+  const catalog = new Catalog(
+    await KeyValueStore.open(nc, BUCKET.actions),
+    warn(log, 'the registry could not be read'),
+  );
+  catalog.onChange((view) => {
+    const { unusable } = Listing.of(view);
+    if (unusable.length > 0) log.error({ actions: unusable }, 'no client could use these actions: they are not listed');
+  });
+  await catalog.start();
+  return catalog;
+}
+
+async function startCommands(nc: NatsConnection, config: FrontendConfig): Promise<CommandClient> {
+  const commands = await CommandClient.start(nc, { instance: config.instance });
+  gauge('callboard_commands_waiting', 'Calls that wait for their outcome', () => commands.waiting);
+  return commands;
+}
+
+function serverParts(config: FrontendConfig, catalog: Catalog, commands: CommandClient, log: Logger) {
+  if (config.requestStateKey === '') {
+    log.warn('CALLBOARD_REQUEST_STATE_KEY is not set: calls that need several rounds work with one replica only');
+  }
+  const secret = config.requestStateKey === '' ? randomBytes(32) : Buffer.from(config.requestStateKey, 'base64');
+  return {
+    catalog,
+    invoker: new Invoker(commands),
+    seal: new StateSeal(secret),
+    report: ({ errorId, error }) => log.error({ error_id: errorId, err: error }, 'a request met a fault inside'),
+  } satisfies ServerParts;
+}
+
+function openBus(nc: NatsConnection, catalog: Catalog, log: Logger): EventBus {
+  return new EventBus(nc, catalog, warn(log, 'a change could not be told'));
+}
+
+function startSessions(
+  nc: NatsConnection,
+  { instance }: FrontendConfig,
+  parts: ServerParts & { catalog: Catalog },
+  log: Logger,
+): Promise<SessionRouter> {
+  return SessionRouter.start({ nc, instance, createServer, parts, log });
+}
+
+function modernFront(config: FrontendConfig, parts: ServerParts, bus: EventBus): ModernFront {
+  return new ModernFront(parts, bus, watchLimit(new Limit('listens', config.maxListens, 5_000)));
+}
+
+async function mcpEdge(config: FrontendConfig, parts: ServerParts, modern: ModernFront, sessions: SessionRouter) {
+  const { maxBodyBytes, maxDepth } = config;
+  const allowedHosts = commaSeparated(config.allowedHosts);
+  const allowedOrigins = commaSeparated(config.allowedOrigins);
+  return new McpEdge(
+    { allowedHosts, allowedOrigins, maxBodyBytes, maxDepth },
+    await Authenticator.load(config),
+    watchLimit(new Limit('requests', config.maxRequests, 1_000)),
+    modern,
+    sessions,
+    parts.report,
+  );
+}
+
+function commaSeparated(list: string): string[] {
+  return list
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function warn(log: Logger, what: string): (error: unknown) => void {
+  return (error) => log.warn({ err: error }, what);
+}
+
+/** Stops, once nothing is served any more, what the parts share. */
+class Shutdown implements OnApplicationShutdown {
+  constructor(private readonly stop: () => Promise<void>) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.stop();
+  }
+}
+
+function shutdown(nc: NatsConnection, catalog: Catalog, commands: CommandClient, bus: EventBus): Shutdown {
+  return new Shutdown(async () => {
+    bus.close();
+    catalog.stop();
+    commands.close();
+    await nc.drain();
+  });
+}

@@ -1,0 +1,47 @@
+import 'reflect-metadata';
+import { loadConfig } from '@callboard/config';
+import { OpsServer, announceReady, createLogger, nestLogger, stopOnSignal } from '@callboard/telemetry';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { AppModule, NATS } from './app.module.js';
+import { FrontendConfig } from './config.js';
+import { McpEdge } from './edge.js';
+import { HttpServer } from './http-server.js';
+import { ModernFront } from './modern.js';
+import { SessionRouter } from './sessions/session-router.js';
+
+const config = loadConfig(FrontendConfig);
+const log = createLogger('mcp-frontend', config.instance);
+
+const express = new ExpressAdapter();
+const app = await NestFactory.create(AppModule.with(config, log), express, {
+  bodyParser: false,
+  logger: nestLogger(log),
+});
+await app.init();
+const nc = app.get<NatsConnection>(NATS);
+const http = new HttpServer(
+  { ...config, host: config.httpHost, port: config.httpPort },
+  app.get(McpEdge),
+  express.getInstance(),
+);
+let serving = true;
+const ops = new OpsServer({
+  host: config.opsHost,
+  port: config.opsPort,
+  readiness: () => serving && !nc.isClosed(),
+});
+const ports = { http: await http.start(), ops: await ops.start() };
+announceReady(ports);
+log.info({ http_port: ports.http, ops_port: ports.ops }, 'running');
+
+stopOnSignal(log, async () => {
+  serving = false;
+  const stopped = http.stop(config.drainTimeoutMs);
+  await app.get(ModernFront).close();
+  await app.get(SessionRouter).close();
+  await stopped;
+  await app.close();
+  await ops.stop();
+});
