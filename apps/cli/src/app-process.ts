@@ -5,6 +5,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { worthEchoing } from './echo.js';
 import { messageOf } from './failure.js';
 import type { Launch, Running } from './member.js';
 
@@ -28,7 +29,7 @@ export interface RunningApp extends Running {
 
 const READY_MS = 60_000;
 const READY_POLL_MS = 25;
-const KEPT_LINES = 5;
+const KEPT_LINES = 40;
 
 export async function startApp(spec: AppSpec, { onLine, onSpawn, signal }: Launch): Promise<RunningApp> {
   const child = fork(spec.main, {
@@ -82,12 +83,7 @@ export async function startApp(spec: AppSpec, { onLine, onSpawn, signal }: Launc
   } catch (error) {
     kill();
     await exited;
-    throw new Error(
-      `${spec.instance} did not start (${messageOf(error)}): ${lastLines.join(' | ') || 'it said nothing'}`,
-      {
-        cause: error,
-      },
-    );
+    throw new Error(`${spec.instance} did not start (${messageOf(error)}): ${lastWords(lastLines)}`, { cause: error });
   } finally {
     signal.removeEventListener('abort', kill);
   }
@@ -100,6 +96,15 @@ function saysReady(child: ChildProcess): Promise<AppPorts> {
     });
     setTimeout(() => reject(new Error(`not ready after ${READY_MS / 1000} s`)), READY_MS).unref();
   });
+}
+
+/** Of a process that has failed: the message of its error, or else the last that it said. */
+function lastWords(lines: string[]): string {
+  const from = lines.findIndex((line) => /^\w*Error\b/.test(line));
+  if (from < 0) return lines.at(-1) ?? 'it said nothing';
+  const trace = lines.findIndex((line, i) => i > from && /^\s+at /.test(line));
+  const message = lines.slice(from, trace < 0 ? undefined : trace);
+  return message.map((line) => worthEchoing(line)?.trim() ?? '').join(' ');
 }
 
 async function answersReady(port: number): Promise<boolean> {

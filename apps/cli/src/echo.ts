@@ -11,8 +11,8 @@ interface AppLine {
 
 /** What a line says to a person at the terminal, or nothing when it is not for them. */
 export function worthEchoing(line: string): string | undefined {
-  const nats = /\[(WRN|ERR|FTL)\] (.*)$/.exec(line);
-  if (nats) return nats[2];
+  const nats = /^\[\d+\] \S+ \S+ \[([A-Z]{3})\] (.*)$/.exec(line);
+  if (nats) return nats[1] === 'INF' ? undefined : nats[2];
   if (!line.startsWith('{')) return line.trim() === '' ? undefined : line;
   try {
     const { level, message = '', err } = JSON.parse(line) as AppLine;
