@@ -41,8 +41,8 @@ export interface Invocation {
   requestState?: string;
   /** Makes this call the same command whenever it is made again, where the caller named no idempotency key. */
   implicitKey?: string;
-  /** Hears of progress, in order. */
-  onProgress?(fact: Progress): void;
+  /** Hears of all progress, in order and before the result; with a number that is the same whoever hears the fact. */
+  onProgress?(fact: Progress, sequence: number): void;
   /** The caller is gone: stop waiting. The command goes on. */
   signal?: AbortSignal;
 }
@@ -65,7 +65,9 @@ export class Invoker {
       command = toCommand(call, fields);
       const submission = await this.commands.submit(command, call);
       const outcome = await untilGone(submission.outcome, submission.release, call.signal);
-      return toResult(call.action, outcome, submission.replayed);
+      // A request that another replica carries on joins its own command: the caller called once, and is told so.
+      const replayed = submission.replayed && fields.idempotencyKey !== undefined;
+      return toResult(call.action, outcome, replayed);
     } catch (error) {
       if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? command?.correlation_id);

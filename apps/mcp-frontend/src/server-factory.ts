@@ -84,6 +84,9 @@ export interface SessionMemory {
   implicitKey(requestId: string | number): string;
 }
 
+/** In `_meta` of a notification to a session: the number of the fact that it tells, by which the session keeps it once. Never sent. */
+export const SEQUENCE_META = 'io.callboard/sequence';
+
 export interface ServerOptions {
   era: 'modern' | 'legacy';
   principal: Principal;
@@ -277,7 +280,7 @@ class Handlers {
   }
 
   /** Passes on what the caller asked to hear, one after the other: a notification must not overtake another, nor the result. */
-  #relay(ctx: ServerContext): { tell(fact: Progress): void; told(): Promise<void> } | undefined {
+  #relay(ctx: ServerContext): { tell(fact: Progress, sequence: number): void; told(): Promise<void> } | undefined {
     const { notify, _meta: meta } = ctx.mcpReq;
     const progressToken = meta?.progressToken;
     const { session } = this.options;
@@ -287,12 +290,13 @@ class Handlers {
     if (progressToken === undefined && !wantsLog) return undefined;
 
     let tail: Promise<unknown> = Promise.resolve();
-    const tell = (fact: Progress) => {
+    const tell = (fact: Progress, sequence: number) => {
+      const mark = session && { _meta: { [SEQUENCE_META]: sequence } };
       if (fact.kind === 'progress' && progressToken !== undefined) {
-        const params = progressParams(fact, progressToken);
+        const params = { ...progressParams(fact, progressToken), ...mark };
         tail = tail.then(() => notify({ method: 'notifications/progress', params }));
       } else if (fact.kind === 'log' && wantsLog && isLoud(fact.level, threshold)) {
-        tail = tail.then(() => notify({ method: 'notifications/message', params: logParams(fact) }));
+        tail = tail.then(() => notify({ method: 'notifications/message', params: { ...logParams(fact), ...mark } }));
       }
     };
     // A client that is gone hears nothing; its call goes on.

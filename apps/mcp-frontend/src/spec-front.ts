@@ -113,8 +113,9 @@ function viewOf(actions: ActionSet): CatalogView {
 async function invoke(call: Invocation): Promise<JsonObject> {
   const definition = specActions.get(call.action.id);
   if (!definition) throw new CallboardError('unknown_action');
+  let told = 0;
   const tell = (fact: Partial<Progress>) =>
-    call.onProgress?.({ correlation_id: 'c_spec', attempt: 1, ...fact } as Progress);
+    call.onProgress?.({ correlation_id: 'c_spec', attempt: 1, ...fact } as Progress, ++told);
   const context = {
     progress: (progress: number, total?: number, message?: string) =>
       tell({ kind: 'progress', progress, ...(total !== undefined && { total }), ...(message && { message }) }),

@@ -10,10 +10,14 @@
  * missed (a reconnect, a slow consumer), so every waiter is also looked up in the stream: at once when it joined an earlier
  * command, after every reconnect, and every few seconds.
  *
+ * Progress. A waiter hears every stored fact once and in order, from the first, also when it joins late: each republished fact
+ * names the sequence of the one before it, and what was missed is read from the stream, at the latest before the outcome.
+ *
  * Deadline. A waiter whose command has passed its deadline tries to write `deadline_exceeded`; the stream takes the first terminal
  * fact only, so this never contradicts a result that was there first.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   CallboardError,
   HEADER,
@@ -34,6 +38,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher, PublishRefused, PublishTimeout, headerLine } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
 import { OutcomePublisher } from './outcome-publisher.js';
+import { readSubject } from './read-subject.js';
 import { STREAM } from './topology.js';
 
 export interface CommandClientOptions {
@@ -44,8 +49,8 @@ export interface CommandClientOptions {
 }
 
 export interface SubmitOptions {
-  /** Hears of progress in order while the command runs. */
-  onProgress?: (fact: Progress) => void;
+  /** Hears of all progress of the command, in order and before its outcome; with the fact's sequence in OUTCOMES. */
+  onProgress?: (fact: Progress, sequence: number) => void;
 }
 
 export interface Submission {
@@ -64,7 +69,12 @@ interface Waiter {
   readonly envelope: CommandEnvelope;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: Error) => void;
-  readonly onProgress: ((fact: Progress) => void) | undefined;
+  readonly onProgress: ((fact: Progress, sequence: number) => void) | undefined;
+  /** Sequence of the last fact of progress that it was told. */
+  heard: number;
+  /** There may be progress that it has not heard of. */
+  behind: boolean;
+  catchingUp: Promise<void> | undefined;
   readonly deadlineAt: number;
   checkAt: number;
   checks: number;
@@ -77,6 +87,8 @@ const LAST_CHECK_MS = 30_000;
 /** A runner writes `deadline_exceeded` itself when it is alive; the caller's side waits this long for it. */
 const DEADLINE_GRACE_MS = 500;
 const DEFAULT_ACCEPT_TIMEOUT_MS = 15_000;
+/** Reads of missed progress that may fail, a sweep apart. */
+const CATCH_UP_ATTEMPTS = 40;
 
 export class CommandClient {
   readonly #publisher: AckedPublisher;
@@ -109,13 +121,15 @@ export class CommandClient {
         if (error) return;
         const listeners = this.#listeners.get(message.subject.slice(LIVE_PREFIX.length + 1));
         if (!listeners) return;
+        const sequence = Number(message.headers?.get('Nats-Sequence'));
+        const before = Number(message.headers?.get('Nats-Last-Sequence'));
         const fact = message.json<Progress>();
-        for (const waiter of listeners) waiter.onProgress?.(fact);
+        for (const waiter of listeners) this.#hear(waiter, fact, sequence, before);
       },
     });
     this.#sweep = setInterval(() => this.#checkWaiters(Date.now()), SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
-      if (change === 'connected') for (const waiter of this.#all()) waiter.checkAt = 0;
+      if (change === 'connected') for (const waiter of this.#all()) this.#lookAgain(waiter);
     });
   }
 
@@ -198,8 +212,8 @@ export class CommandClient {
     const stored = await this.jsm.direct.getMessage(STREAM.commands, { seq: sequence }).catch((cause: unknown) => {
       throw toClientError(cause, envelope.correlation_id);
     });
-    for (const waiter of this.#waiters.get(outcomeSubject(envelope.tenant_id, envelope.correlation_id)) ?? [])
-      waiter.checkAt = 0;
+    const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
+    for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
     if (stored?.header.get(SUBMISSION_HEADER) === submission) return false;
     if (stored?.header.get(HEADER.fingerprint) !== asked) {
       throw new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
@@ -219,6 +233,9 @@ export class CommandClient {
         resolve,
         reject,
         onProgress,
+        heard: 0,
+        behind: false,
+        catchingUp: undefined,
         deadlineAt: Date.parse(envelope.deadline_at),
         checkAt: Date.now() + FIRST_CHECK_MS,
         checks: 0,
@@ -241,7 +258,48 @@ export class CommandClient {
     const outcome = parseOutcome(data);
     for (const waiter of waiters) {
       this.#forget(waiter);
-      waiter.resolve(outcome);
+      if (waiter.behind || waiter.catchingUp) void this.#catchUp(waiter).finally(() => waiter.resolve(outcome));
+      else waiter.resolve(outcome);
+    }
+  }
+
+  /** Something may have been missed. */
+  #lookAgain(waiter: Waiter): void {
+    waiter.checkAt = 0;
+    if (waiter.onProgress) void this.#catchUp(waiter);
+  }
+
+  #hear(waiter: Waiter, fact: Progress, sequence: number, before: number): void {
+    if (waiter.behind || waiter.catchingUp || before > waiter.heard) void this.#catchUp(waiter);
+    else if (sequence > waiter.heard) {
+      waiter.heard = sequence;
+      waiter.onProgress?.(fact, sequence);
+    }
+  }
+
+  /** Tells a waiter of the progress that it has missed; gives up when the server stays away. Does not reject. */
+  #catchUp(waiter: Waiter): Promise<void> {
+    waiter.behind = true;
+    waiter.catchingUp ??= this.#readMissed(waiter).finally(() => (waiter.catchingUp = undefined));
+    return waiter.catchingUp;
+  }
+
+  async #readMissed(waiter: Waiter): Promise<void> {
+    const subject = progressSubject(waiter.tenantId, waiter.correlationId);
+    for (let failures = 0; waiter.behind && failures < CATCH_UP_ATTEMPTS;) {
+      waiter.behind = false;
+      try {
+        const facts = await readSubject(this.jsm, STREAM.outcomes, subject, waiter.heard);
+        for (const fact of facts) {
+          waiter.heard = fact.seq;
+          waiter.onProgress?.(fact.json<Progress>(), fact.seq);
+        }
+        if (facts.length > 0) waiter.behind = true;
+      } catch {
+        waiter.behind = true;
+        failures += 1;
+        await delay(SWEEP_MS);
+      }
     }
   }
 
@@ -263,7 +321,10 @@ export class CommandClient {
     try {
       const message = await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
       const waiters = this.#waiters.get(subject);
-      if (message && waiters) this.#settle(waiters, message.data);
+      if (!message || !waiters) return;
+      // Whose outcome is found here may have missed progress too.
+      for (const each of waiters) each.behind ||= each.onProgress !== undefined;
+      this.#settle(waiters, message.data);
     } catch {
       // The server is away; the reconnect asks again.
       waiter.checkAt = Date.now() + SWEEP_MS;

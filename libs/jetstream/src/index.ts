@@ -16,6 +16,7 @@ export { KeyedQueue } from './keyed-queue.js';
 export { OutcomePublisher, type Ending, type Written } from './outcome-publisher.js';
 export { ProgressLog } from './progress-log.js';
 export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
+export { readSubject } from './read-subject.js';
 export { SequenceWindow } from './sequence-window.js';
 export {
   BUCKET,

@@ -10,9 +10,16 @@
  * the stream itself, after the last sequence delivered, so a bell that was missed (a reconnect, a slow consumer) delays and never
  * loses. All followers are also rung at every reconnect and every few seconds.
  */
-import { AckedPublisher, PublishRefused, STREAM, headerLine, onConnectionChange } from '@callboard/jetstream';
+import {
+  AckedPublisher,
+  PublishRefused,
+  STREAM,
+  headerLine,
+  onConnectionChange,
+  readSubject,
+} from '@callboard/jetstream';
 import { HEADER, JSON_CONTENT_TYPE, LIVE_PREFIX } from '@callboard/envelope';
-import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -47,8 +54,6 @@ export function factSubject({ session, stream }: StreamAddress, fact: string): s
 
 /** How long reading goes on trying while nats-server is away. */
 const READ_PATIENCE_MS = 10_000;
-const BATCH = 64;
-const BATCH_BYTES = 4 * 1024 * 1024;
 const RING_ALL_MS = 5_000;
 /** What was heard of and cannot be read for so long was dropped by the stream. */
 const MISSING_MS = 2_000;
@@ -144,23 +149,10 @@ export class EventLog {
     });
   }
 
-  /** The next messages after a sequence; as many as one request brings. */
-  #after(filter: string, sequence: number): Promise<StoredEvent[]> {
-    return new Promise((resolve, reject) => {
-      const events: StoredEvent[] = [];
-      const callback = (done: { err?: Error } | null, message: StoredMsg) => {
-        if (!done) events.push({ subject: message.subject, sequence: message.seq, data: message.data });
-        else if (done.err && !isNothingFound(done.err)) reject(done.err);
-        else resolve(events);
-      };
-      const query = { seq: sequence + 1, next_by_subj: filter, batch: BATCH, max_bytes: BATCH_BYTES, callback };
-      this.jsm.direct.getBatch(STREAM.sessions, query).catch(reject);
-    });
+  async #after(filter: string, sequence: number): Promise<StoredEvent[]> {
+    const messages = await readSubject(this.jsm, STREAM.sessions, filter, sequence);
+    return messages.map(({ subject, seq, data }) => ({ subject, sequence: seq, data }));
   }
-}
-
-function isNothingFound(error: Error): boolean {
-  return error.message.includes('not found') || error.message.includes('no results');
 }
 
 class LogFollower implements Follower {

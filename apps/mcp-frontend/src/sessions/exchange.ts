@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CallboardError, encodeToken } from '@callboard/envelope';
 import type { JSONRPCMessage, JSONRPCRequest, JSONRPCResponse, Server } from '@modelcontextprotocol/server';
 import { RPC, toRpcError, type FaultReporter } from '../protocol-errors.js';
+import { SEQUENCE_META } from '../server-factory.js';
 import { FACT, factSubject, type EventLog } from './event-log.js';
 import type { ReplicaId } from './replicas.js';
 import { SessionTransport, questionPrefix } from './session-transport.js';
@@ -26,9 +27,6 @@ export interface OpenRecord {
   served_by: ReplicaId;
   opened_at: string;
 }
-
-/** Sequence in OUTCOMES of the fact that a notification tells: for this module only, never sent. */
-export const SEQUENCE_META = 'io.callboard/sequence';
 
 /** What an exchange is refused when it cannot be stored; nothing had been done then. */
 const OPEN_TIMEOUT_MS = 10_000;
