@@ -1,9 +1,9 @@
 import 'reflect-metadata';
 import {
+  IsArray,
   IsBoolean,
   IsIn,
   IsInt,
-  IsISO8601,
   IsNotEmpty,
   IsObject,
   IsOptional,
@@ -11,6 +11,7 @@ import {
   Max,
   MaxLength,
   Min,
+  ValidateBy,
   ValidateNested,
   validateSync,
 } from 'class-validator';
@@ -24,6 +25,15 @@ export const PRIORITIES = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 export type JsonObject = { [name: string]: unknown };
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
+/** A date and time with its zone. ISO 8601 allows more; some of it is no time at all to `Date`, and so a deadline that never comes. */
+function isInstant(value: unknown): boolean {
+  return typeof value === 'string' && INSTANT.test(value) && !Number.isNaN(Date.parse(value));
+}
+
+const IsInstant = () => ValidateBy({ name: 'isInstant', validator: { validate: isInstant } });
 
 /** What undoes a done step of a saga. */
 export class Compensation implements ActionName {
@@ -121,11 +131,11 @@ export class CommandEnvelope implements ActionName {
   compensation?: Compensation;
 
   /** ISO 8601, UTC. */
-  @IsISO8601({ strict: true })
+  @IsInstant()
   issued_at!: string;
 
   /** `issued_at` plus `deadline_ms`, ISO 8601, UTC. */
-  @IsISO8601({ strict: true })
+  @IsInstant()
   deadline_at!: string;
 
   @IsOptional()
@@ -140,6 +150,7 @@ export class CommandEnvelope implements ActionName {
 
   /** Which kinds of input the caller can give half-way: any of `elicitation`, `sampling`, `roots`. */
   @IsOptional()
+  @IsArray()
   @IsString({ each: true })
   input_capabilities?: string[];
 
@@ -172,21 +183,30 @@ export function parseEnvelope(data: Uint8Array | JsonObject): CommandEnvelope {
     throw new CallboardError('invalid_request', 'The envelope is not a JSON object');
   }
   if (isPlainlyValid(value as JsonObject)) return value as CommandEnvelope;
-  const envelope = Object.assign(new CommandEnvelope(), value as JsonObject);
+  const envelope = fill(new CommandEnvelope(), value);
   if (envelope.compensation !== null && typeof envelope.compensation === 'object') {
-    envelope.compensation = Object.assign(new Compensation(), envelope.compensation);
+    envelope.compensation = fill(new Compensation(), envelope.compensation);
   }
   const wrong = validateSync(envelope, {
-    forbidUnknownValues: false,
+    forbidUnknownValues: true,
     validationError: { target: false, value: false },
   });
-  if (wrong.length > 0) {
-    throw new CallboardError(
-      'invalid_request',
-      `The envelope has wrong members: ${wrong.map((error) => error.property).join(', ')}`,
-    );
-  }
+  if (wrong.length > 0) throw wrongMembers(wrong.map((error) => error.property));
   return envelope;
+}
+
+/**
+ * Gives an instance the members of parsed JSON. class-validator looks its rules up by the instance's constructor, so a member that
+ * replaces that, or the prototype that it comes from, would switch every check off: it is refused.
+ */
+function fill<T extends object>(instance: T, members: object): T {
+  const hostile = ['__proto__', 'constructor'].filter((name) => Object.hasOwn(members, name));
+  if (hostile.length > 0) throw wrongMembers(hostile);
+  return Object.assign(instance, members);
+}
+
+function wrongMembers(names: string[]): CallboardError {
+  return new CallboardError('invalid_request', `The envelope has wrong members: ${names.join(', ')}`);
 }
 
 /**
@@ -231,10 +251,4 @@ function isName(value: unknown, most: number = LIMITS.nameChars): boolean {
 
 function isShortText(value: unknown, most: number): boolean {
   return value === undefined || (typeof value === 'string' && value.length <= most);
-}
-
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-
-function isInstant(value: unknown): boolean {
-  return typeof value === 'string' && INSTANT.test(value) && !Number.isNaN(Date.parse(value));
 }

@@ -33,4 +33,4 @@ export {
   type ActionName,
   type CommandAddress,
 } from './subjects.js';
-export { decodeToken, encodeToken } from './token.js';
+export { decodeToken, encodeToken, isWellFormed } from './token.js';
