@@ -79,6 +79,6 @@ function variablesOf(type: new () => object): ConfigVariable[] {
 function read(text: string, kind: ConfigVariable['type']): unknown {
   if (kind === 'string') return text;
   if (kind === 'boolean') return text === 'true' ? true : text === 'false' ? false : undefined;
-  const number = Number(text);
-  return Number.isFinite(number) ? number : undefined;
+  // Plain decimals only: `Number` also takes blanks for 0, and hexadecimal that nobody meant.
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
 }
