@@ -8,6 +8,7 @@ import { checkArguments, defaultOrderingKey, type InputKind, type RegisteredActi
 import {
   CallboardError,
   ENVELOPE_VERSION,
+  fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
   parseActionId,
@@ -83,7 +84,7 @@ function toCommand(call: Invocation, fields: MessagingFields): CommandEnvelope {
   const correlationId =
     idempotencyKey === undefined
       ? newCorrelationId()
-      : idempotentCorrelationId({ ...principal, action: name, idempotencyKey });
+      : idempotentCorrelationId({ ...principal, action: name, idempotencyKey: idempotencyKey + roundOf(call) });
   const deadlineMs = fields.deadlineMs ?? action.deadline_ms;
   const now = Date.now();
   const traceparent = call.meta['traceparent'] ?? call.header('traceparent');
@@ -113,6 +114,12 @@ function toCommand(call: Invocation, fields: MessagingFields): CommandEnvelope {
     ...(call.inputResponses && { input_responses: call.inputResponses }),
     ...(call.requestState !== undefined && { request_state: call.requestState }),
   };
+}
+
+/** The rounds of a call share its idempotency key, and each is a command of its own: what was answered tells them apart. */
+function roundOf({ inputResponses, requestState }: Invocation): string {
+  if (!inputResponses && requestState === undefined) return '';
+  return `:${fingerprint([inputResponses ?? null, requestState ?? null])}`;
 }
 
 function isTraceparent(value: unknown): value is string {

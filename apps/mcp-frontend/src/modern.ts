@@ -181,6 +181,9 @@ function headerOf(req: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** One for all, because making an error costs more than the rest of closing. */
+const GONE = new Error('The client closed the connection');
+
 /** One tools/call: what it asks of the invoker, and how its answer is written. */
 class ToolCall implements Invocation {
   inputResponses?: JsonObject;
@@ -205,7 +208,9 @@ class ToolCall implements Invocation {
     const logLevel = meta[LOG_LEVEL_META_KEY];
     if (LOG_LEVELS.includes(logLevel as LogLevel)) this.#logLevel = logLevel as LogLevel;
     if (meta.progressToken !== undefined || this.#logLevel !== undefined) this.onProgress = (fact) => this.#tell(fact);
-    res.once('close', () => this.#gone.abort());
+    res.once('close', () => {
+      if (!res.writableFinished) this.#gone.abort(GONE);
+    });
   }
 
   readonly header = (name: string): string | undefined => headerOf(this.req, name);

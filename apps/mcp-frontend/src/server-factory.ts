@@ -10,14 +10,7 @@
  * calls the handler again with the answers, so an action never sees the difference.
  */
 import type { Catalog, RegisteredAction } from '@callboard/actions';
-import {
-  CallboardError,
-  LOG_LEVELS,
-  fingerprint,
-  type JsonObject,
-  type LogLevel,
-  type Progress,
-} from '@callboard/envelope';
+import { CallboardError, LOG_LEVELS, type JsonObject, type LogLevel, type Progress } from '@callboard/envelope';
 import {
   CLIENT_CAPABILITIES_META_KEY,
   LOG_LEVEL_META_KEY,
@@ -268,7 +261,7 @@ class Handlers {
       signal: mcpReq.signal,
       ...(inputResponses && { inputResponses }),
       ...(requestState !== undefined && { requestState }),
-      ...(session && { implicitKey: session.implicitKey(mcpReq.id) + roundKey(inputResponses, requestState) }),
+      ...(session && { implicitKey: session.implicitKey(mcpReq.id) }),
       ...(relay && { onProgress: relay.tell }),
     };
     const result = await parts.invoker.invoke(invocation);
@@ -312,12 +305,6 @@ class Handlers {
 
 function envelopeOf(ctx: ServerContext): JsonObject | undefined {
   return ctx.mcpReq.envelope as JsonObject | undefined;
-}
-
-/** Tells the rounds of one 2025-era request apart, which all have its id. */
-function roundKey(inputResponses: JsonObject | undefined, requestState: string | undefined): string {
-  if (!inputResponses && requestState === undefined) return '';
-  return `:${fingerprint([inputResponses ?? null, requestState ?? null])}`;
 }
 
 export function progressParams(fact: Progress & { kind: 'progress' }, progressToken: string | number) {
