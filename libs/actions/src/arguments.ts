@@ -13,24 +13,50 @@ const compiled = new WeakMap<JsonObject, ValidateFunction>();
  * @throws CallboardError `invalid_arguments`, naming where and which rule, never the value.
  */
 export function checkArguments(descriptor: ActionDescriptor, args: JsonObject): void {
-  let validate = compiled.get(descriptor.input_schema);
-  if (!validate) {
-    validate = compile(descriptor);
-    compiled.set(descriptor.input_schema, validate);
-  }
+  const validate = validatorOf(descriptor);
   if (validate(args)) return;
   const [first] = validate.errors ?? [];
-  const where = first?.instancePath ? `arguments${first.instancePath}` : 'arguments';
+  const where = first ? `arguments${declaredPath(first.instancePath, descriptor.input_schema)}` : 'arguments';
   throw new CallboardError('invalid_arguments', `${where} ${first?.message ?? 'are not valid'}`);
 }
 
-function compile(descriptor: ActionDescriptor): ValidateFunction {
-  // One instance a schema: two actions may use one $id. Lax, because authors bring schemas with keywords of their own.
-  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false });
-  addFormats(ajv);
+/** @throws Error when the schema cannot be used. */
+export function compileSchema(schema: JsonObject): ValidateFunction {
+  let validate = compiled.get(schema);
+  if (!validate) {
+    // One instance a schema: two actions may use one $id. Lax, because authors bring schemas with keywords of their own.
+    const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false });
+    addFormats(ajv);
+    validate = ajv.compile(schema);
+    compiled.set(schema, validate);
+  }
+  return validate;
+}
+
+function validatorOf(descriptor: ActionDescriptor): ValidateFunction {
   try {
-    return ajv.compile(descriptor.input_schema);
+    return compileSchema(descriptor.input_schema);
   } catch (cause) {
     throw new CallboardError('internal', `The input schema of action ${descriptor.id} cannot be used`, { cause });
   }
+}
+
+/** A path into the arguments, with `*` for every name that the schema does not declare: such a name is the caller's data. */
+function declaredPath(path: string, schema: JsonObject): string {
+  const declared = declaredNames(schema, new Set());
+  const known = (segment: string) =>
+    /^\d{1,6}$/.test(segment) || declared.has(segment.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return path
+    .split('/')
+    .map((segment, i) => (i === 0 || known(segment) ? segment : '*'))
+    .join('/');
+}
+
+function declaredNames(schema: unknown, names: Set<string>): Set<string> {
+  if (schema === null || typeof schema !== 'object') return names;
+  for (const [keyword, value] of Object.entries(schema)) {
+    if (keyword === 'properties' && value !== null) for (const name of Object.keys(value as object)) names.add(name);
+    declaredNames(value, names);
+  }
+  return names;
 }

@@ -1,5 +1,6 @@
-import { LIMITS, type JsonObject, type LogLevel } from '@callboard/envelope';
+import { ERROR_CODES, LIMITS, actionId, parseActionId, type JsonObject, type LogLevel } from '@callboard/envelope';
 import { z } from 'zod';
+import { compileSchema } from './arguments.js';
 import type {
   ActionAttributes,
   ActionDescriptor,
@@ -101,7 +102,7 @@ export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends 
   run: Handler<Schema extends z.ZodObject ? z.infer<Schema> : JsonObject>;
 }
 
-const ACTION_ID = /^[A-Za-z0-9_./-]{1,64}$/;
+const TOOL_NAME = /^[A-Za-z0-9_./-]{1,64}$/;
 const DEFAULT_DEADLINE_MS = 60_000;
 
 /**
@@ -115,19 +116,39 @@ const DEFAULT_DEADLINE_MS = 60_000;
 export function defineAction<Schema extends z.ZodObject | JsonObject>(
   options: ActionOptions<Schema>,
 ): ActionDefinition {
-  if (!ACTION_ID.test(options.id)) {
-    throw new TypeError(`action "${options.id}": id must match ${ACTION_ID.source}`);
+  if (!TOOL_NAME.test(options.id)) {
+    throw new TypeError(`action "${options.id}": id must be 1 to 64 letters, digits and _ . / -`);
   }
-  const zodInput = options.input instanceof z.ZodType ? options.input : undefined;
+  const descriptor: ActionDescriptor = {
+    ...describe(options.id, options, { kind: 'tool' }),
+    input_schema: toJsonSchema(options.input),
+    ...(options.output && { output_schema: toJsonSchema(options.output) }),
+  };
+  if (descriptor.input_schema['type'] !== 'object') {
+    throw new TypeError(`action "${options.id}": input must be the schema of an object`);
+  }
+  try {
+    compileSchema(descriptor.input_schema);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new TypeError(`action "${options.id}": input is no JSON Schema (2020-12) that can be used: ${message}`, {
+      cause,
+    });
+  }
   const run = options.run as Handler<JsonObject>;
-  return {
-    descriptor: {
-      ...describe(options.id, options, { kind: 'tool' }),
-      input_schema: toJsonSchema(options.input),
-      ...(options.output && { output_schema: toJsonSchema(options.output) }),
-    },
-    // zod also fills in defaults and transforms, which the JSON Schema check cannot do.
-    run: zodInput ? (args, context) => run(zodInput.parse(args) as JsonObject, context) : run,
+  const { input } = options;
+  return { descriptor, run: input instanceof z.ZodType ? parsedBy(input, run) : run };
+}
+
+/** zod also fills in defaults, transforms and refines, which the JSON Schema check cannot do. */
+function parsedBy(input: z.ZodObject, run: Handler<JsonObject>): Handler<JsonObject> {
+  return (args, context) => {
+    const parsed = input.safeParse(args);
+    // zod's own words may hold what the caller sent.
+    if (!parsed.success) {
+      throw new ActionError(ERROR_CODES.invalid_arguments.title, { code: 'invalid_arguments', cause: parsed.error });
+    }
+    return run(parsed.data, context);
   };
 }
 
@@ -185,6 +206,13 @@ export function definePrompt(options: PromptOptions): ActionDefinition {
 }
 
 function describe(id: string, options: CommonOptions, surface: Surface): Omit<ActionDescriptor, 'input_schema'> {
+  const { tool, method } = parseActionId(id);
+  const sized = tool.length <= LIMITS.actionNameChars && method.length <= LIMITS.actionNameChars;
+  if (tool === '' || actionId({ tool, method }) !== id || !sized) {
+    throw new TypeError(
+      `action "${id}": no part of an id is empty, and none is longer than ${LIMITS.actionNameChars} characters`,
+    );
+  }
   const readOnly = options.attributes?.read_only ?? false;
   const attributes = {
     destructive: !readOnly,
@@ -199,18 +227,28 @@ function describe(id: string, options: CommonOptions, surface: Surface): Omit<Ac
       `action "${id}": deadlineMs must be a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`,
     );
   }
+  const retry: RetryPolicy = {
+    max_attempts: attributes.idempotent || attributes.read_only ? 5 : 1,
+    backoff_ms: 200,
+    max_backoff_ms: 30_000,
+    ...options.retry,
+  };
+  for (const [setting, least] of [
+    ['max_attempts', 1],
+    ['backoff_ms', 0],
+    ['max_backoff_ms', 0],
+  ] as const) {
+    if (!Number.isInteger(retry[setting]) || retry[setting] < least) {
+      throw new TypeError(`action "${id}": retry.${setting} must be a whole number, at least ${least}`);
+    }
+  }
   return {
     id,
     ...(options.title && { title: options.title }),
     description: options.description,
     attributes,
     deadline_ms: deadline,
-    retry: {
-      max_attempts: attributes.idempotent || attributes.read_only ? 5 : 1,
-      backoff_ms: 200,
-      max_backoff_ms: 30_000,
-      ...options.retry,
-    },
+    retry,
     ordering: options.ordering ?? (readOnly ? 'none' : 'principal'),
     ...(options.compensation && { compensation: options.compensation }),
     surface,

@@ -1,4 +1,4 @@
-import { LIMITS, type JsonObject } from '@callboard/envelope';
+import { LIMITS, fingerprint, isWellFormed, type JsonObject } from '@callboard/envelope';
 import type { ActionDescriptor } from './descriptor.js';
 
 /**
@@ -13,6 +13,8 @@ export function defaultOrderingKey(
   if (descriptor.ordering === 'principal') return command.userId;
   const value = command.args[descriptor.ordering.argument];
   if (typeof value !== 'string' && typeof value !== 'number') return command.userId;
-  const key = `${descriptor.id.split('.', 1)[0]}:${value}`;
-  return key.length <= LIMITS.nameChars ? key : command.userId;
+  const tool = descriptor.id.split('.', 1)[0];
+  const key = `${tool}:${value}`;
+  // What no key can hold is still one key for everyone who names it.
+  return key.length <= LIMITS.nameChars && isWellFormed(key) ? key : `${tool}:${fingerprint(value)}`;
 }

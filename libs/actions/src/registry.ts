@@ -37,6 +37,7 @@ export class Announcer {
   #catalogPutAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #beatWaits = false;
   #work: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void) | undefined;
 
@@ -51,9 +52,9 @@ export class Announcer {
 
   /** Resolves when the actions are announced; beats from then on. */
   async start(): Promise<void> {
-    this.#unsubscribe = this.actions.onChange(() => void this.#beat().catch(this.onError));
+    this.#unsubscribe = this.actions.onChange(() => this.#beatSoon());
     await this.#beat();
-    this.#timer = setInterval(() => void this.#beat().catch(this.onError), HEARTBEAT_MS);
+    this.#timer = setInterval(() => this.#beatSoon(), HEARTBEAT_MS);
   }
 
   /** Takes the announcement back. */
@@ -65,12 +66,20 @@ export class Announcer {
     await this.store.delete(this.#key);
   }
 
+  /** One that waits is enough, however long the server is away: it announces what the set holds by then. */
+  #beatSoon(): void {
+    if (this.#beatWaits) return;
+    this.#beatWaits = true;
+    this.#beat().catch(this.onError);
+  }
+
   /** One after the other: a slow beat must not overtake the next, or an old catalog would win. */
   #beat(): Promise<void> {
     return (this.#work = this.#work.catch(() => undefined).then(() => this.#announce()));
   }
 
   async #announce(): Promise<void> {
+    this.#beatWaits = false;
     if (this.#stopped) return;
     const catalog = Buffer.from(JSON.stringify([...this.actions].map((action) => action.descriptor)));
     if (catalog.byteLength > MAX_CATALOG_BYTES) {
@@ -120,16 +129,24 @@ export class Catalog {
 
   async start(): Promise<void> {
     this.#watch = await this.store.watch('services.>', (key, value) => {
-      if (value === undefined) {
-        this.#instances.delete(key);
-      } else {
-        const beat = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
-        if (this.#instances.get(key)?.catalog === beat.catalog) return;
-        this.#instances.set(key, { service: beat.service, catalog: beat.catalog });
+      try {
+        if (!this.#take(key, value)) return;
+      } catch (error) {
+        return this.onError(error);
       }
       this.#rebuilding = this.#rebuilding.then(() => this.#rebuild()).catch(this.onError);
     });
     await this.#rebuilding;
+  }
+
+  /** Takes a heartbeat, or its end, in. Returns whether there is something to rebuild. */
+  #take(key: string, value: Uint8Array | undefined): boolean {
+    if (value === undefined) return this.#instances.delete(key);
+    const { service, catalog } = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
+    // A catalog that could not be read is tried again at the next beat.
+    if (this.#instances.get(key)?.catalog === catalog && this.#catalogs.has(catalog)) return false;
+    this.#instances.set(key, { service, catalog });
+    return true;
   }
 
   stop(): void {
@@ -149,8 +166,13 @@ export class Catalog {
     const live = new Set([...this.#instances.values()].map(({ catalog }) => catalog));
     for (const digest of live) {
       if (this.#catalogs.has(digest)) continue;
-      const bytes = await this.store.get(`catalogs.${digest}`);
-      if (bytes) this.#catalogs.set(digest, JSON.parse(Buffer.from(bytes).toString()) as ActionDescriptor[]);
+      try {
+        const bytes = await this.store.get(`catalogs.${digest}`);
+        if (bytes) this.#catalogs.set(digest, JSON.parse(Buffer.from(bytes).toString()) as ActionDescriptor[]);
+      } catch (error) {
+        // One that cannot be read must not hold the others back.
+        this.onError(error);
+      }
     }
     for (const digest of this.#catalogs.keys()) if (!live.has(digest)) this.#catalogs.delete(digest);
 
