@@ -1,0 +1,51 @@
+/** The examples of `docs/writing-actions.md`, run as they stand there. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ActionError, ActionSet, checkArguments, type ActionContext } from '@callboard/actions';
+import { codeBlocks, readPage } from './pages.js';
+
+describe('docs/writing-actions.md', () => {
+  let folder: string;
+  const sets: ActionSet[] = [];
+
+  beforeAll(async () => {
+    // Below this folder, so that the examples find the packages as a module of the repository does.
+    folder = await mkdtemp(join(fileURLToPath(new URL('.', import.meta.url)), 'examples-'));
+    for (const [i, code] of codeBlocks(await readPage('docs/writing-actions.md'), 'js').entries()) {
+      const file = join(folder, `example-${i}.mjs`);
+      await writeFile(file, code);
+      sets.push(((await import(pathToFileURL(file).href)) as { actions: ActionSet }).actions);
+    }
+  });
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('has modules that export an action set, as the runner wants them', () => {
+    expect(sets).toHaveLength(2);
+    for (const set of sets) expect(set).toBeInstanceOf(ActionSet);
+  });
+
+  it('opens one ticket however many attempts are made, and shows it', async () => {
+    const context = { idempotencyKey: 'i_1' } as ActionContext;
+    const args = { queue: 'network', summary: 'The link is down' };
+    const open = sets[0]!.get('ticket.open')!;
+    checkArguments(open.descriptor, args);
+    expect(await open.run(args, context)).toBe('opened ticket 1 in network');
+    expect(await open.run(args, context)).toBe('opened ticket 1 in network');
+
+    const show = sets[0]!.get('ticket.show')!;
+    expect(await show.run({ number: 1 }, context)).toEqual({ number: 1, ...args });
+    expect(() => show.run({ number: 2 }, context)).toThrow(ActionError);
+  });
+
+  it('asks before it removes, and removes nothing without a yes', async () => {
+    const remove = sets[1]!.get('ticket.remove')!;
+    const answering = (confirm?: object) =>
+      remove.run({ number: 1 }, { inputResponses: { ...(confirm && { confirm }) } } as unknown as ActionContext);
+    expect(await answering()).toMatchObject({ resultType: 'input_required' });
+    expect(await answering({ action: 'decline' })).toBe('nothing was removed');
+    expect(await answering({ action: 'accept', content: { sure: true } })).toBe('removed ticket 1');
+  });
+});
