@@ -17,7 +17,8 @@ import type { Authenticator } from './auth.js';
 import { isNestedDeeperThan, parseJson, readBody } from './body.js';
 import type { Principal } from './call.js';
 import type { Limit } from './limit.js';
-import { MODERN_REVISION, type ModernFront } from './modern.js';
+import type { ModernFront } from './modern.js';
+import { MODERN_REVISION, recognise } from './plain-request.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
 
 /** Serves 2025-era sessions. `body` is the parsed message of a POST; GET and DELETE have none. */
@@ -111,6 +112,8 @@ export class McpEdge {
     }
     if (Array.isArray(body)) return refuse(res, 400, 'Batches are not supported');
     const { headers } = req;
+    const plain = recognise(body, headers);
+    if (plain) return this.modern.serve(req, res, body, principal, plain);
     const route = classifyInboundRequest({
       httpMethod: 'POST',
       protocolVersionHeader: single(headers['mcp-protocol-version']),

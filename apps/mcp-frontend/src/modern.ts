@@ -28,6 +28,7 @@ import { checkQuestion, inputKinds, missingKinds } from './input-rounds.js';
 import type { Limit } from './limit.js';
 import { Listing } from './listing.js';
 import { decodeHeaderValue, mismatchedParam } from './param-headers.js';
+import { MODERN_REVISION } from './plain-request.js';
 import { RPC, toRpcError } from './protocol-errors.js';
 import {
   LIST_CACHE,
@@ -40,7 +41,6 @@ import {
 } from './server-factory.js';
 import { sendWebResponse, toWebRequest } from './web-bridge.js';
 
-export const MODERN_REVISION = '2026-07-28';
 const KEEP_ALIVE_MS = 15_000;
 /** Progress for a client that does not read is dropped past this many unsent bytes; the result is not. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
