@@ -3,13 +3,13 @@
  * stored command, runner, stored outcome, answer); the baseline is a bare SDK server that returns the text itself. Same client,
  * same bytes, every answer checked, in turns.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { startStack } from '@callboard/testing';
 import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
 import { Child } from './child.js';
 import type { LoadOrder, LoadReport } from './load/http-load.js';
 import { compare } from './rounds.js';
-import { Stack } from './stack.js';
 
 const TOOL = 'demo.echo';
 const CONNECTIONS = [1, 32, 256];
@@ -36,7 +36,13 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
   try {
     const bare = await Child.start<{ url: string }>('the bare SDK server', BARE_SDK);
     started.push(bare);
-    const stack = await Stack.start(dataDir, { CALLBOARD_NATS_SYNC: syncInterval });
+    const config = join(dataDir, 'callboard.yaml');
+    await writeFile(config, `nats: { sync_interval: ${syncInterval} }\n`);
+    const stack = await startStack({
+      dataDir: join(dataDir, 'stack'),
+      args: ['--config', config],
+      readyWithinMs: 60_000,
+    });
     started.push(stack);
     const load = await Child.start('the load generator', HTTP_LOAD);
     started.push(load);
@@ -44,7 +50,7 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
     const { mcp_url: url, token, processes } = stack.ready;
     const targets = {
       'bare SDK': { url: bare.ready.url, token, processes: { server: [bare.pid] } },
-      callboard: { url, token, processes: { ...processes, supervisor: [stack.pid] } },
+      callboard: { url, token, processes },
     };
     const comparisons: Comparison[] = [];
     for (const connections of CONNECTIONS) {
