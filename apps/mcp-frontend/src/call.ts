@@ -8,12 +8,14 @@ import { checkArguments, defaultOrderingKey, type InputKind, type RegisteredActi
 import {
   CallboardError,
   ENVELOPE_VERSION,
+  ERROR_CODES,
   fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
   parseActionId,
   type CommandEnvelope,
   type ErrorBody,
+  type ErrorCode,
   type JsonObject,
   type Outcome,
   type Progress,
@@ -59,11 +61,13 @@ export class Invoker {
    * @throws CallboardError for a resource or a prompt that failed; a tool's failure is a result with `isError`.
    */
   async invoke(call: Invocation): Promise<JsonObject> {
-    let command: CommandEnvelope | undefined;
+    let correlationId = newCorrelationId();
     try {
       const fields = readMessagingFields(call.meta, call.header);
+      const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
+      if (idempotencyKey !== undefined) correlationId = correlationIdFor(call, idempotencyKey);
       checkArguments(call.action, call.args);
-      command = toCommand(call, fields);
+      const command = toCommand(call, fields, correlationId, idempotencyKey);
       const submission = await this.commands.submit(command, call);
       const outcome = await untilGone(submission.outcome, submission.release, call.signal);
       // A request that another replica carries on joins its own command: the caller called once, and is told so.
@@ -71,20 +75,20 @@ export class Invoker {
       return toResult(call.action, outcome, replayed);
     } catch (error) {
       if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
-      return failure(error.toBody(), error.details.correlationId ?? command?.correlation_id);
+      return failure(error.toBody(), error.details.correlationId ?? correlationId);
     }
   }
 }
 
 /** The envelope of a call: what the caller said, and for the rest the action's defaults. */
-function toCommand(call: Invocation, fields: MessagingFields): CommandEnvelope {
+function toCommand(
+  call: Invocation,
+  fields: MessagingFields,
+  correlationId: string,
+  idempotencyKey: string | undefined,
+): CommandEnvelope {
   const { principal, action, args } = call;
   const name = parseActionId(action.id);
-  const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
-  const correlationId =
-    idempotencyKey === undefined
-      ? newCorrelationId()
-      : idempotentCorrelationId({ ...principal, action: name, idempotencyKey: idempotencyKey + roundOf(call) });
   const deadlineMs = fields.deadlineMs ?? action.deadline_ms;
   const now = Date.now();
   const traceparent = call.meta['traceparent'] ?? call.header('traceparent');
@@ -116,6 +120,11 @@ function toCommand(call: Invocation, fields: MessagingFields): CommandEnvelope {
   };
 }
 
+function correlationIdFor(call: Invocation, idempotencyKey: string): string {
+  const action = parseActionId(call.action.id);
+  return idempotentCorrelationId({ ...call.principal, action, idempotencyKey: idempotencyKey + roundOf(call) });
+}
+
 /** The rounds of a call share its idempotency key, and each is a command of its own: what was answered tells them apart. */
 function roundOf({ inputResponses, requestState }: Invocation): string {
   if (!inputResponses && requestState === undefined) return '';
@@ -139,13 +148,13 @@ function toResult(action: RegisteredAction, outcome: Outcome, replayed: boolean)
   };
 }
 
-function failure(error: ErrorBody, correlationId: string | undefined, replayed = false): JsonObject {
-  const body = correlationId === undefined ? error : { ...error, correlation_id: correlationId };
+function failure(error: ErrorBody, correlationId: string, replayed = false): JsonObject {
+  const body = { ...error, correlation_id: correlationId };
   return {
     content: [{ type: 'text', text: `${body.code}: ${body.message}` }],
     structuredContent: { error: body },
     isError: true,
-    ...(correlationId !== undefined && { _meta: resultMeta(correlationId, replayed) }),
+    _meta: resultMeta(correlationId, replayed),
   };
 }
 
@@ -154,8 +163,9 @@ function resultMeta(correlationId: string, replayed: boolean): JsonObject {
 }
 
 function errorFromBody(body: ErrorBody): CallboardError {
-  // An action's own code is not one of ours; the message is its author's.
-  return new CallboardError('action_failed', body.message, {
+  // An action may have codes of its own, which are not ours; the message is its author's.
+  const code = Object.hasOwn(ERROR_CODES, body.code) ? (body.code as ErrorCode) : 'action_failed';
+  return new CallboardError(code, body.message, {
     ...(body.correlation_id && { correlationId: body.correlation_id }),
   });
 }

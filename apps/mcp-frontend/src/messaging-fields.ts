@@ -1,96 +1,90 @@
-import { CallboardError, LIMITS, PRIORITIES, type JsonObject, type Priority } from '@callboard/envelope';
+import { CallboardError, LIMITS, PRIORITIES, isWellFormed, type JsonObject, type Priority } from '@callboard/envelope';
 
 /** What a caller may say about how its call is to travel. */
 export interface MessagingFields {
-  orderingKey?: string;
-  idempotencyKey?: string;
-  deadlineMs?: number;
-  priority?: Priority;
-  acceptAsync?: boolean;
-  sagaId?: string;
-  sagaStep?: string;
-  compensation?: { tool: string; method: string; args: JsonObject };
+  orderingKey: string | undefined;
+  idempotencyKey: string | undefined;
+  deadlineMs: number | undefined;
+  priority: Priority | undefined;
+  acceptAsync: boolean | undefined;
+  sagaId: string | undefined;
+  sagaStep: string | undefined;
+  compensation: { tool: string; method: string; args: JsonObject } | undefined;
 }
 
 const META_PREFIX = 'io.callboard/';
 
-const HEADERS: Partial<Record<keyof MessagingFields, string>> = {
-  orderingKey: 'x-callboard-ordering-key',
-  idempotencyKey: 'idempotency-key',
-  deadlineMs: 'x-callboard-deadline-ms',
-  priority: 'x-callboard-priority',
-  acceptAsync: 'x-callboard-accept-async',
-};
+/** The fields that a client can also say in a header, and how its text becomes what `_meta` would hold. */
+const HEADERS = new Map<string, { name: string; parse(text: string): unknown }>([
+  ['ordering_key', { name: 'X-Callboard-Ordering-Key', parse: (text) => text }],
+  ['idempotency_key', { name: 'Idempotency-Key', parse: unquoted }],
+  ['deadline_ms', { name: 'X-Callboard-Deadline-Ms', parse: (text) => (/^\d{1,12}$/.test(text) ? Number(text) : text) }],
+  ['priority', { name: 'X-Callboard-Priority', parse: (text) => text }],
+  ['accept_async', { name: 'X-Callboard-Accept-Async', parse: (text) => FLAGS.get(text) ?? text }],
+]);
+const FLAGS = new Map([
+  ['true', true],
+  ['false', false],
+]);
+
+const TEXT = `text of 1 to ${LIMITS.nameChars} characters`;
+const DEADLINE = `a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`;
 
 /**
  * Reads the messaging fields of a call from its `_meta` and, where `_meta` is silent, from its HTTP headers.
- * @throws CallboardError `invalid_messaging_field`, naming the field and what it must be.
+ * @throws CallboardError `invalid_messaging_field`, naming what is wrong as the caller knows it, and what it must be.
  */
 export function readMessagingFields(
   meta: Readonly<JsonObject>,
   header: (name: string) => string | undefined,
 ): MessagingFields {
-  const fields: MessagingFields = {};
-  const orderingKey = text('orderingKey', 'ordering_key');
-  const idempotencyKey = text('idempotencyKey', 'idempotency_key');
-  const deadlineMs = read('deadlineMs', 'deadline_ms');
-  const priority = read('priority', 'priority');
-  const acceptAsync = read('acceptAsync', 'accept_async');
-  const sagaId = text(undefined, 'saga_id');
-  const sagaStep = text(undefined, 'saga_step');
-  const compensation = meta[`${META_PREFIX}compensation`];
+  return {
+    orderingKey: read('ordering_key', isName, TEXT),
+    idempotencyKey: read('idempotency_key', isName, TEXT),
+    deadlineMs: read('deadline_ms', isDeadline, DEADLINE),
+    priority: read('priority', isPriority, `one of ${PRIORITIES.join(', ')}`),
+    acceptAsync: read('accept_async', isBoolean, 'true or false'),
+    sagaId: read('saga_id', isName, TEXT),
+    sagaStep: read('saga_step', isName, TEXT),
+    compensation: read('compensation', isCompensation, 'an object with tool and method as text and args as an object'),
+  };
 
-  if (orderingKey !== undefined) fields.orderingKey = orderingKey;
-  if (idempotencyKey !== undefined) fields.idempotencyKey = idempotencyKey;
-  if (sagaId !== undefined) fields.sagaId = sagaId;
-  if (sagaStep !== undefined) fields.sagaStep = sagaStep;
-  if (deadlineMs !== undefined) {
-    const number = typeof deadlineMs === 'string' && /^\d{1,12}$/.test(deadlineMs) ? Number(deadlineMs) : deadlineMs;
-    if (
-      typeof number !== 'number' ||
-      !Number.isInteger(number) ||
-      number < LIMITS.minDeadlineMs ||
-      number > LIMITS.maxDeadlineMs
-    ) {
-      throw wrong('deadline_ms', `a whole number from ${LIMITS.minDeadlineMs} to ${LIMITS.maxDeadlineMs}`);
+  function read<T>(field: string, fits: (value: unknown) => value is T, expected: string): T | undefined {
+    const key = META_PREFIX + field;
+    let value = meta[key];
+    let source = key;
+    if (value === undefined) {
+      const alternative = HEADERS.get(field);
+      const text = alternative && header(alternative.name.toLowerCase());
+      if (text === undefined) return undefined;
+      value = alternative!.parse(text);
+      source = alternative!.name;
     }
-    fields.deadlineMs = number;
-  }
-  if (priority !== undefined) {
-    if (!PRIORITIES.includes(priority as Priority)) throw wrong('priority', `one of ${PRIORITIES.join(', ')}`);
-    fields.priority = priority as Priority;
-  }
-  if (acceptAsync !== undefined) {
-    const flag = acceptAsync === 'true' ? true : acceptAsync === 'false' ? false : acceptAsync;
-    if (typeof flag !== 'boolean') throw wrong('accept_async', 'true or false');
-    fields.acceptAsync = flag;
-  }
-  if (compensation !== undefined) {
-    if (!isCompensation(compensation))
-      throw wrong('compensation', 'an object with tool and method as text and args as an object');
-    fields.compensation = compensation;
-  }
-  return fields;
-
-  function read(field: keyof MessagingFields | undefined, name: string): unknown {
-    const value = meta[META_PREFIX + name];
-    if (value !== undefined) return value;
-    const headerName = field && HEADERS[field];
-    return headerName ? header(headerName) : undefined;
-  }
-
-  function text(field: keyof MessagingFields | undefined, name: string): string | undefined {
-    const value = read(field, name);
-    if (value === undefined) return undefined;
-    if (typeof value !== 'string' || value === '' || value.length > LIMITS.nameChars) {
-      throw wrong(name, `text of 1 to ${LIMITS.nameChars} characters`);
-    }
-    return value;
+    if (fits(value)) return value;
+    throw new CallboardError('invalid_messaging_field', `${source} must be ${expected}`);
   }
 }
 
-function wrong(name: string, expected: string): CallboardError {
-  return new CallboardError('invalid_messaging_field', `${META_PREFIX}${name} must be ${expected}`);
+/** The Idempotency-Key draft has the key in quotes, most clients send it bare: both name the same key. */
+function unquoted(text: string): string {
+  const quoted = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text);
+  return quoted ? quoted[1]!.replaceAll(/\\(["\\])/g, '$1') : text;
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= LIMITS.nameChars && isWellFormed(value);
+}
+
+function isDeadline(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= LIMITS.minDeadlineMs && Number(value) <= LIMITS.maxDeadlineMs;
+}
+
+function isPriority(value: unknown): value is Priority {
+  return PRIORITIES.includes(value as Priority);
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === 'boolean';
 }
 
 function isCompensation(value: unknown): value is NonNullable<MessagingFields['compensation']> {
@@ -99,6 +93,8 @@ function isCompensation(value: unknown): value is NonNullable<MessagingFields['c
   return (
     typeof tool === 'string' &&
     typeof method === 'string' &&
+    tool !== '' &&
+    Math.max(tool.length, method.length) <= LIMITS.actionNameChars &&
     args !== null &&
     typeof args === 'object' &&
     !Array.isArray(args)
