@@ -5,20 +5,12 @@
  * in what the stream means (subjects, transform, storage, retention, discard policy) is an error that names stream, setting and
  * both values; nothing is changed then.
  */
-import {
-  jetstreamManager,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  type ConsumerConfig,
-  type StreamConfig,
-} from '@nats-io/jetstream';
+import { jetstreamManager, JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DeclaredStream, Topology } from './topology.js';
 
 export interface TopologyDifference {
   stream: string;
-  /** Consumer, where the difference is one of a consumer. */
-  consumer?: string;
   setting: string;
   declared: unknown;
   actual: unknown;
@@ -31,17 +23,14 @@ export class TopologyError extends Error {
   constructor(readonly differences: TopologyDifference[]) {
     super(
       `The server's streams do not fit this version of Callboard:\n${differences
-        .map(
-          (d) =>
-            `  ${d.stream}${d.consumer ? `/${d.consumer}` : ''}: ${d.setting} is ${show(d.actual)}, declared ${show(d.declared)}`,
-        )
+        .map((d) => `  ${d.stream}: ${d.setting} is ${show(d.actual)}, declared ${show(d.declared)}`)
         .join('\n')}\nBack up what you need, then remove the stream or start with the setting it has.`,
     );
   }
 }
 
 /** Settings whose change keeps every stored message where it is and every promise made. */
-const MENDABLE_STREAM = new Set([
+const MENDABLE = new Set([
   'description',
   'max_age',
   'max_bytes',
@@ -53,15 +42,6 @@ const MENDABLE_STREAM = new Set([
   'subject_delete_marker_ttl',
   'missing',
 ]);
-const MENDABLE_CONSUMER = new Set([
-  'description',
-  'ack_wait',
-  'max_ack_pending',
-  'max_deliver',
-  'priority_timeout',
-  'missing',
-]);
-
 /** Every difference between what is declared and what the server has; empty when they agree. */
 export async function checkTopology(nc: NatsConnection, topology: Topology): Promise<TopologyDifference[]> {
   const differences: TopologyDifference[] = [];
@@ -81,14 +61,8 @@ export async function applyTopology(nc: NatsConnection, topology: Topology): Pro
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   for (const declared of topology.streams) {
     const own = differences.filter(({ stream }) => stream === declared.config.name);
-    const forStream = own.filter(({ consumer }) => consumer === undefined);
-    if (forStream.some(({ setting }) => setting === 'missing')) await jsm.streams.add(declared.config);
-    else if (forStream.length > 0) await jsm.streams.update(declared.config.name, declared.config);
-    for (const consumer of declared.consumers) {
-      if (own.some((difference) => difference.consumer === consumer.durable_name)) {
-        await jsm.consumers.add(declared.config.name, consumer);
-      }
-    }
+    if (own.some(({ setting }) => setting === 'missing')) await jsm.streams.add(declared.config);
+    else if (own.length > 0) await jsm.streams.update(declared.config.name, declared.config);
   }
   return differences;
 }
@@ -97,48 +71,14 @@ async function compareStream(nc: NatsConnection, declared: DeclaredStream): Prom
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const stream = declared.config.name;
   const info = await absentAs(undefined, JetStreamApiCodes.StreamNotFound, jsm.streams.info(stream));
-  if (!info) {
-    const missing = { stream, setting: 'missing', actual: undefined, mendable: true };
-    return [
-      { ...missing, declared: stream },
-      ...declared.consumers.map((c) => ({ ...missing, consumer: c.durable_name, declared: c.durable_name })),
-    ];
-  }
-  const differences: TopologyDifference[] = compare(declared.config, info.config).map((difference) => ({
-    ...difference,
-    stream,
-    mendable: MENDABLE_STREAM.has(difference.setting),
-  }));
-  const present = new Map<string, ConsumerConfig>();
-  if (declared.consumers.length > 0) {
-    for await (const consumer of jsm.consumers.list(stream)) present.set(consumer.name, consumer.config);
-  }
-  for (const consumer of declared.consumers) {
-    const actual = present.get(consumer.durable_name);
-    const found = actual
-      ? compare(consumer, actual)
-      : [{ setting: 'missing', declared: consumer.durable_name as unknown, actual: undefined as unknown }];
-    for (const difference of found) {
-      differences.push({
-        ...difference,
-        stream,
-        consumer: consumer.durable_name,
-        mendable: MENDABLE_CONSUMER.has(difference.setting),
-      });
-    }
-  }
-  return differences;
-}
-
-function compare(
-  declared: Partial<StreamConfig> | Partial<ConsumerConfig>,
-  actual: StreamConfig | ConsumerConfig,
-): { setting: string; declared: unknown; actual: unknown }[] {
-  return Object.entries(declared)
+  if (!info) return [{ stream, setting: 'missing', declared: stream, actual: undefined, mendable: true }];
+  return Object.entries(declared.config)
     .map(([setting, value]) => ({
+      stream,
       setting,
       declared: value as unknown,
-      actual: (actual as unknown as Record<string, unknown>)[setting],
+      actual: (info.config as unknown as Record<string, unknown>)[setting],
+      mendable: MENDABLE.has(setting),
     }))
     .filter(({ declared, actual }) => !agree(declared, actual));
 }

@@ -2,13 +2,14 @@
  * The ordered keyed consumer: owns partitions of the command stream and hands each key's commands to a handler, strictly one after
  * the other, many keys at once.
  *
- * For every lease it holds it reads the partition's durable consumer ahead into a window, keeps a line per key, and acknowledges
- * the watermark: the highest sequence up to which every command has its outcome. Nothing is redelivered by a timer. A new owner,
- * and an old one after a reconnect, resets the consumer to its ack floor and goes through everything above it again:
+ * For every lease it holds it makes the partition's consumer, reads ahead into a window, keeps a line per key, and acknowledges the
+ * watermark: the highest sequence up to which every command has its outcome. The watermark is also kept as the partition's floor,
+ * in the bucket of the leases, at most once a second. Nothing is redelivered by a timer. A new owner, and an old one after a
+ * reconnect, makes the consumer anew from the floor and goes through everything above it again:
  *
  *   C1  What is still in the window is known and not run twice.
- *   C2  What may have ended before (it was in the stream when the consumer was reset) is looked up in OUTCOMES before it joins its
- *       key's line, and skipped when it has ended. So a lost ack never repeats a command.
+ *   C2  What may have ended before (it was in the stream when the consumer was made) is looked up in OUTCOMES before it joins its
+ *       key's line, and skipped when it has ended. So a floor that is behind costs lookups, and never repeats a command.
  *   C3  After an owner that did not finish cleanly, the first unfinished command of each key may have begun there; it is handed over
  *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
  *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
@@ -26,10 +27,12 @@ import {
   PRIORITIES,
 } from '@callboard/envelope';
 import {
+  JetStreamApiCodes,
+  JetStreamApiError,
   jetstream,
   jetstreamManager,
+  type ConsumerInfo,
   type ConsumerMessages,
-  type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
 } from '@nats-io/jetstream';
@@ -40,7 +43,7 @@ import { KeyValueStore } from './key-value-store.js';
 import { PartitionLeases, type Lease } from './partition-leases.js';
 import { LOOKUP_MOST, storedAmong } from './outcome-lookup.js';
 import { SequenceWindow } from './sequence-window.js';
-import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer } from './topology.js';
+import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer, partitionConsumerName } from './topology.js';
 
 export interface Delivery {
   /** Tenant and ordering key, as one text. */
@@ -82,20 +85,24 @@ export interface CommandConsumerOptions {
 const STOP_GRACE_MS = 1_000;
 const PULL_MESSAGES = 512;
 const REATTACH_MS = 500;
+const KEEP_FLOOR_MS = 1_000;
 
 export class CommandConsumer {
   readonly #owned = new Map<number, OwnedPartition>();
   #leases: PartitionLeases | undefined;
+  #keepingFloors: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
 
   private constructor(
     private readonly nc: NatsConnection,
     private readonly jsm: JetStreamManager,
+    private readonly store: KeyValueStore,
     private readonly options: CommandConsumerOptions,
   ) {}
 
   static async start(nc: NatsConnection, options: CommandConsumerOptions): Promise<CommandConsumer> {
-    const consumer = new CommandConsumer(nc, await jetstreamManager(nc, { checkAPI: false }), options);
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const consumer = new CommandConsumer(nc, jsm, await KeyValueStore.open(nc, BUCKET.leases), options);
     await consumer.#start();
     return consumer;
   }
@@ -125,12 +132,12 @@ export class CommandConsumer {
     await this.#leases?.leave();
     await Promise.all(partitions.map((partition) => partition.released));
     clearTimeout(late);
+    clearInterval(this.#keepingFloors);
     this.#leases?.stop();
   }
 
   async #start(): Promise<void> {
-    const store = await KeyValueStore.open(this.nc, BUCKET.leases);
-    this.#leases = new PartitionLeases(store, this.options.instance, this.options.partitions, {
+    this.#leases = new PartitionLeases(this.store, this.options.instance, this.options.partitions, {
       acquired: (lease) => this.#own(lease),
       surplus: (partition) => void this.#release(partition),
       lost: (partition) => void this.#lose(partition),
@@ -139,11 +146,14 @@ export class CommandConsumer {
     this.#unsubscribe = onConnectionChange(this.nc, (change) => {
       if (change === 'connected') for (const partition of this.#owned.values()) partition.reattach();
     });
+    this.#keepingFloors = setInterval(() => {
+      for (const partition of this.#owned.values()) partition.keepFloor().catch(this.options.onError);
+    }, KEEP_FLOOR_MS);
     await this.#leases.start();
   }
 
   #own(lease: Lease): void {
-    const partition = new OwnedPartition(this.nc, jetstream(this.nc), this.jsm, lease, this.options);
+    const partition = new OwnedPartition(this.nc, this.jsm, this.store, lease, this.options);
     this.#owned.set(lease.partition, partition);
     partition.reattach();
   }
@@ -184,6 +194,9 @@ class OwnedPartition {
   #received: Delivery[] = [];
   #admitting: Promise<void> | undefined;
   readonly #handling = new Set<Delivery>();
+  /** Everything up to here has its outcome; unknown until it is read. */
+  #floor: number | undefined;
+  #keptFloor: number | undefined;
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
   #messages: ConsumerMessages | undefined;
@@ -196,8 +209,8 @@ class OwnedPartition {
 
   constructor(
     private readonly nc: NatsConnection,
-    private readonly js: JetStreamClient,
     private readonly jsm: JetStreamManager,
+    private readonly store: KeyValueStore,
     private readonly lease: Lease,
     private readonly options: CommandConsumerOptions,
   ) {
@@ -231,7 +244,17 @@ class OwnedPartition {
     this.#messages?.stop();
     await this.#queue.stop();
     this.#acknowledge();
+    await this.keepFloor().catch(this.options.onError);
     return !this.#leftBehind;
+  }
+
+  /** Stores how far everything is done, when that has changed. A later owner starts there. */
+  async keepFloor(): Promise<void> {
+    const floor = this.#floor;
+    if (floor === undefined || floor === this.#keptFloor) return;
+    const record: Floor = { floor, may_have_begun_up_to: this.#mayHaveBegunUpTo };
+    await this.store.put(floorKey(this.lease.partition), Buffer.from(JSON.stringify(record)));
+    this.#keptFloor = floor;
   }
 
   abort(): void {
@@ -253,26 +276,54 @@ class OwnedPartition {
   }
 
   async #attach(): Promise<void> {
-    const name = partitionConsumer(this.lease.partition);
+    const { partition, clean } = this.lease;
+    const name = partitionConsumerName(partition);
     this.#messages?.stop();
-    // Whoever pulled before, here or in a process that does not know yet that it lost the lease, is served no more.
-    await this.jsm.consumers.unpin(STREAM.commands, name, OWNER_GROUP);
     const { state } = await this.jsm.streams.info(STREAM.commands);
-    if (this.#mayHaveEndedUpTo === 0 && !this.lease.clean) {
-      this.#mayHaveBegunUpTo = (await this.jsm.consumers.info(STREAM.commands, name)).delivered.stream_seq;
+    const before = await this.#consumerBefore(name);
+    if (this.#floor === undefined) {
+      const kept = await this.store.get(floorKey(partition));
+      const record = kept && (JSON.parse(Buffer.from(kept).toString()) as Floor);
+      // A partition without a floor never had an owner. Otherwise the consumer of the owner before says what was handed out to it;
+      // when that is gone, it may have been everything.
+      const handedOut = record && !clean ? (before?.delivered.stream_seq ?? state.last_seq) : 0;
+      this.#mayHaveBegunUpTo = Math.max(handedOut, record?.may_have_begun_up_to ?? 0);
+      this.#floor = record?.floor ?? 0;
+      // Stored before that consumer goes: an owner that dies now must not take the knowledge with it.
+      await this.keepFloor();
     }
     this.#mayHaveEndedUpTo = state.last_seq;
-    await this.jsm.consumers.reset(STREAM.commands, name);
+    if (before) await this.jsm.consumers.delete(STREAM.commands, name);
     if (this.#stopped) return;
     this.#window.beginEpoch();
     this.#paused = false;
-    const consumer = await this.js.consumers.get(STREAM.commands, name);
-    this.#messages = await consumer.consume({
+    await this.jsm.consumers.add(STREAM.commands, partitionConsumer(partition, this.#floor));
+    const consumer = await jetstream(this.nc).consumers.get(STREAM.commands, name);
+    const messages = await consumer.consume({
       max_messages: PULL_MESSAGES,
       group: OWNER_GROUP,
       callback: (message) => this.#receive(message),
     });
-    if (this.#stopped) this.#messages.stop();
+    this.#messages = messages;
+    if (this.#stopped) messages.stop();
+    else void this.#watchConsumer(messages);
+  }
+
+  async #consumerBefore(name: string): Promise<ConsumerInfo | undefined> {
+    try {
+      return await this.jsm.consumers.info(STREAM.commands, name);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return undefined;
+      throw error;
+    }
+  }
+
+  /** The consumer lives in the server's memory: when it is gone (a server that left a cluster, a person), it is made again. */
+  async #watchConsumer(messages: ConsumerMessages): Promise<void> {
+    for await (const status of messages.status()) {
+      if (this.#messages !== messages || this.#stopped) return;
+      if (status.type === 'consumer_deleted' || status.type === 'consumer_not_found') return this.reattach();
+    }
   }
 
   #receive(message: JsMsg): void {
@@ -387,10 +438,26 @@ class OwnedPartition {
   }
 
   #acknowledge(): void {
-    this.#window.advance()?.ack();
+    const last = this.#window.advance();
+    if (last) {
+      this.#floor = last.seq;
+      last.ack();
+    }
     if (this.#paused && !this.#stopped && this.#window.bytes < this.options.windowBytesPerPartition / 2)
       this.reattach();
   }
+}
+
+/** What the owners of a partition hand on to each other. */
+interface Floor {
+  /** Every command of the partition up to here has its outcome. */
+  floor: number;
+  /** Up to here, the first unfinished command of each key may have been begun by an owner that did not finish it. */
+  may_have_begun_up_to: number;
+}
+
+function floorKey(partition: number): string {
+  return `floor.${partition}`;
 }
 
 /** A subject that none of our publishers wrote still gets an address: its command must end like any other. */

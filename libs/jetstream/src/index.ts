@@ -25,7 +25,7 @@ export {
   STREAM,
   declareTopology,
   inboxPrefix,
-  partitionConsumer,
+  partitionConsumerName,
   type DeclaredStream,
   type DeclaredUser,
   type Topology,

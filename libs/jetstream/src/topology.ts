@@ -1,5 +1,5 @@
 /**
- * The one declaration of every stream, consumer, key-value bucket and NATS user. The supervisor, the operator's
+ * The one declaration of every stream, key-value bucket and NATS user. The supervisor, the operator's
  * `streams apply|check`, the server's permissions and (later) the Helm chart are all made from it; nothing else creates or
  * changes any of them.
  */
@@ -59,7 +59,6 @@ export interface Topology {
 
 export interface DeclaredStream {
   config: Partial<StreamConfig> & { name: string };
-  consumers: (Partial<ConsumerConfig> & { durable_name: string })[];
 }
 
 /** A NATS user with exactly what it may publish and subscribe to. */
@@ -76,8 +75,36 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
   return { options, streams, users: users(streams.map(({ config }) => config.name)) };
 }
 
-/** Name of the durable consumer of one partition. */
-export function partitionConsumer(partition: number): string {
+/**
+ * The consumer of one partition, as its owner makes it: from the floor that the owner keeps, see `CommandConsumer`. It lives in
+ * memory, because the state of a stored one costs the disk two syncs up to ten times a second and partition, a third of all that
+ * the server does; the floor says the same at one write a second.
+ */
+export function partitionConsumer(partition: number, floor: number): Partial<ConsumerConfig> & { name: string } {
+  return {
+    name: partitionConsumerName(partition),
+    description: `Owner of partition ${partition}`,
+    mem_storage: true,
+    num_replicas: 1,
+    // A partition without an owner keeps showing its backlog for a while.
+    inactive_threshold: nanos(3_600_000),
+    filter_subject: partitionSubjects(partition),
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: floor + 1,
+    // One ack says: everything of this partition up to here has its outcome.
+    ack_policy: AckPolicy.All,
+    // The owner keeps what it was given until it is done or dead; a new owner starts anew. No timer redelivers.
+    ack_wait: nanos(7 * 24 * 3_600_000),
+    max_deliver: -1,
+    max_ack_pending: 8192,
+    // Only the pinned owner is served: a process that does not know yet that it lost the lease gets nothing.
+    priority_policy: 'pinned_client',
+    priority_groups: [OWNER_GROUP],
+    priority_timeout: nanos(60_000),
+  };
+}
+
+export function partitionConsumerName(partition: number): string {
   return `partition-${partition}`;
 }
 
@@ -112,22 +139,6 @@ function commands(options: TopologyOptions): DeclaredStream {
         dest: `cmd.{{partition(${options.partitions},1,4)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}`,
       },
     },
-    consumers: Array.from({ length: options.partitions }, (_, partition) => ({
-      durable_name: partitionConsumer(partition),
-      description: `Owner of partition ${partition}`,
-      filter_subject: partitionSubjects(partition),
-      deliver_policy: DeliverPolicy.All,
-      // One ack says: everything of this partition up to here has its outcome.
-      ack_policy: AckPolicy.All,
-      // The owner keeps what it was given until it is done or dead; a new owner resets the consumer. No timer redelivers.
-      ack_wait: nanos(7 * 24 * 3_600_000),
-      max_deliver: -1,
-      max_ack_pending: 8192,
-      priority_policy: 'pinned_client',
-      priority_groups: [OWNER_GROUP],
-      // A pinned owner that stops pulling is replaced after this at the latest; a lease change unpins at once.
-      priority_timeout: nanos(60_000),
-    })),
   };
 }
 
@@ -140,7 +151,6 @@ function outcomes(options: TopologyOptions): DeclaredStream {
       subjects: ['out.*.*', 'progress.*.*'],
       republish: { src: '>', dest: `${LIVE_PREFIX}.>` },
     },
-    consumers: [],
   };
 }
 
@@ -158,7 +168,6 @@ function sessions(options: TopologyOptions): DeclaredStream {
       max_age: nanos(3_600_000),
       max_bytes: Math.min(options.maxBytes, 1024 ** 3),
     },
-    consumers: [],
   };
 }
 
@@ -171,7 +180,6 @@ function deadLetters(options: TopologyOptions): DeclaredStream {
       subjects: ['dlq.>'],
       max_age: nanos(30 * 24 * 3_600_000),
     },
-    consumers: [],
   };
 }
 
@@ -191,7 +199,6 @@ function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStrea
       subject_delete_marker_ttl: nanos(60_000),
       deny_delete: true,
     },
-    consumers: [],
   };
 }
 
@@ -216,19 +223,6 @@ function reads(stream: string): string[] {
 
 function getsDirectly(stream: string): string[] {
   return [`DIRECT.GET.${stream}`, `DIRECT.GET.${stream}.>`];
-}
-
-/** Use the durable consumers of a stream, and make none. */
-function consumes(stream: string): string[] {
-  return [
-    ...api(
-      `CONSUMER.INFO.${stream}.*`,
-      `CONSUMER.MSG.NEXT.${stream}.*`,
-      `CONSUMER.UNPIN.${stream}.*`,
-      `CONSUMER.RESET.${stream}.*`,
-    ),
-    ...acks(stream),
-  ];
 }
 
 function acks(stream: string): string[] {
@@ -267,8 +261,8 @@ function users(streams: string[]): DeclaredUser[] {
           'dlq.>',
           `$KV.${BUCKET.actions}.>`,
           `$KV.${BUCKET.leases}.>`,
-          ...api(...getsDirectly(STREAM.commands), ...getsDirectly(STREAM.outcomes), `STREAM.INFO.${STREAM.commands}`),
-          ...consumes(STREAM.commands),
+          ...api(...getsDirectly(STREAM.outcomes)),
+          ...reads(STREAM.commands),
           ...reads(`KV_${BUCKET.actions}`),
           ...reads(`KV_${BUCKET.leases}`),
         ],
@@ -287,11 +281,6 @@ function users(streams: string[]): DeclaredUser[] {
             `STREAM.INFO.${stream}`,
             `STREAM.CREATE.${stream}`,
             `STREAM.UPDATE.${stream}`,
-            `CONSUMER.NAMES.${stream}`,
-            `CONSUMER.LIST.${stream}`,
-            `CONSUMER.INFO.${stream}.*`,
-            `CONSUMER.CREATE.${stream}.>`,
-            `CONSUMER.DELETE.${stream}.*`,
           ]),
         ),
       },

@@ -79,7 +79,9 @@ describe('the users of the topology', () => {
     const nc = await connectAs('action-runner');
     await expect(jetstream(nc).publish('out.tenant.c_1', '{}')).resolves.toMatchObject({ stream: 'OUTCOMES' });
     const jsm = await jetstreamManager(nc, { checkAPI: false });
-    await expect(jsm.consumers.info('COMMANDS', 'partition-0')).resolves.toMatchObject({ name: 'partition-0' });
+    await expect(jsm.consumers.add('COMMANDS', { name: 'partition-0' })).resolves.toMatchObject({
+      name: 'partition-0',
+    });
     const command = 'cmd.tenant.tool.method.key.c_2';
     await expect(refused(nc, () => nc.publish(command, NOTHING))).resolves.toEqual([`publish ${command}`]);
     await expect(refused(nc, subscribing(nc, 'live.>'))).resolves.toEqual(['subscription live.>']);

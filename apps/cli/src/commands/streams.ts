@@ -46,10 +46,9 @@ async function checkStreams({ dataDir, json }: StackCommandOptions): Promise<voi
 
 function printDifferences(actual: string, differences: TopologyDifference[]): void {
   printTable(
-    ['STREAM', 'CONSUMER', 'SETTING', actual, 'DECLARED', 'MENDABLE'],
+    ['STREAM', 'SETTING', actual, 'DECLARED', 'MENDABLE'],
     differences.map((difference) => [
       difference.stream,
-      difference.consumer ?? '-',
       difference.setting,
       JSON.stringify(difference.actual) ?? '-',
       JSON.stringify(difference.declared) ?? '-',
