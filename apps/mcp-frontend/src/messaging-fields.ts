@@ -18,7 +18,10 @@ const META_PREFIX = 'io.callboard/';
 const HEADERS = new Map<string, { name: string; parse(text: string): unknown }>([
   ['ordering_key', { name: 'X-Callboard-Ordering-Key', parse: (text) => text }],
   ['idempotency_key', { name: 'Idempotency-Key', parse: unquoted }],
-  ['deadline_ms', { name: 'X-Callboard-Deadline-Ms', parse: (text) => (/^\d{1,12}$/.test(text) ? Number(text) : text) }],
+  [
+    'deadline_ms',
+    { name: 'X-Callboard-Deadline-Ms', parse: (text) => (/^\d{1,12}$/.test(text) ? Number(text) : text) },
+  ],
   ['priority', { name: 'X-Callboard-Priority', parse: (text) => text }],
   ['accept_async', { name: 'X-Callboard-Accept-Async', parse: (text) => FLAGS.get(text) ?? text }],
 ]);
