@@ -93,10 +93,9 @@ function toCommand(
   const now = Date.now();
   const traceparent = call.meta['traceparent'] ?? call.header('traceparent');
   const tracestate = call.meta['tracestate'] ?? call.header('tracestate');
-  return {
+  const command: CommandEnvelope = {
     envelope_version: ENVELOPE_VERSION,
     correlation_id: correlationId,
-    ...(idempotencyKey !== undefined && { idempotency_key: idempotencyKey }),
     tenant_id: principal.tenantId,
     user_id: principal.userId,
     tool: name.tool,
@@ -107,17 +106,22 @@ function toCommand(
     priority: fields.priority ?? 'normal',
     accept_partials: call.onProgress !== undefined,
     accept_async: fields.acceptAsync ?? false,
-    ...(fields.sagaId !== undefined && { saga_id: fields.sagaId }),
-    ...(fields.sagaStep !== undefined && { saga_step: fields.sagaStep }),
-    ...(fields.compensation && { compensation: fields.compensation }),
     issued_at: new Date(now).toISOString(),
     deadline_at: new Date(now + deadlineMs).toISOString(),
-    ...(isTraceparent(traceparent) && { traceparent }),
-    ...(isTraceparent(traceparent) && typeof tracestate === 'string' && tracestate.length <= 512 && { tracestate }),
-    ...(call.inputCapabilities.length > 0 && { input_capabilities: [...call.inputCapabilities] }),
-    ...(call.inputResponses && { input_responses: call.inputResponses }),
-    ...(call.requestState !== undefined && { request_state: call.requestState }),
   };
+  // Set one by one: spreading each into the literal makes a temporary object a field, on every call.
+  if (idempotencyKey !== undefined) command.idempotency_key = idempotencyKey;
+  if (fields.sagaId !== undefined) command.saga_id = fields.sagaId;
+  if (fields.sagaStep !== undefined) command.saga_step = fields.sagaStep;
+  if (fields.compensation) command.compensation = fields.compensation;
+  if (isTraceparent(traceparent)) {
+    command.traceparent = traceparent;
+    if (typeof tracestate === 'string' && tracestate.length <= 512) command.tracestate = tracestate;
+  }
+  if (call.inputCapabilities.length > 0) command.input_capabilities = [...call.inputCapabilities];
+  if (call.inputResponses) command.input_responses = call.inputResponses;
+  if (call.requestState !== undefined) command.request_state = call.requestState;
+  return command;
 }
 
 function correlationIdFor(call: Invocation, idempotencyKey: string): string {

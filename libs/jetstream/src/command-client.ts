@@ -375,8 +375,7 @@ function nextSubmissionId(): string {
 }
 
 function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): string {
-  let lines =
-    COMMAND_HEADERS + headerLine(HEADER.msgId, envelope.correlation_id) + headerLine(SUBMISSION_HEADER, submission);
+  let lines = `${COMMAND_HEADERS}${headerLine(HEADER.msgId, envelope.correlation_id)}${SUBMISSION_HEADER}: ${submission}\r\n`;
   if (asked) lines += headerLine(HEADER.fingerprint, asked);
   if (envelope.priority !== 'normal') lines += headerLine(HEADER.priority, envelope.priority);
   if (envelope.traceparent) lines += headerLine(HEADER.traceparent, envelope.traceparent);
