@@ -113,6 +113,7 @@ async function mcpEdge(config: FrontendConfig, parts: ServerParts, modern: Moder
     { allowedHosts, allowedOrigins, maxBodyBytes, maxDepth },
     await Authenticator.load(config),
     watchLimit(new Limit('requests', config.maxRequests, 1_000)),
+    watchLimit(new Limit('request bytes', config.maxRequestBytes, 1_000)),
     modern,
     sessions,
     parts.report,

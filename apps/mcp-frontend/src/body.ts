@@ -2,10 +2,18 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 
-export type BodyEnd = { kind: 'read'; bytes: Buffer } | { kind: 'too_large' } | { kind: 'gone' };
+export type BodyEnd = { kind: 'read'; bytes: Buffer } | { kind: 'too_large' } | { kind: 'no_room' } | { kind: 'gone' };
 
-/** Calls back once. What comes after `too_large` is thrown away as it arrives. */
-export function readBody(req: IncomingMessage, maxBytes: number, done: (end: BodyEnd) => void): void {
+/**
+ * Calls back once. What comes after `too_large` or `no_room` is thrown away as it arrives.
+ * @param keep asked before bytes are kept; whoever grants them takes them back
+ */
+export function readBody(
+  req: IncomingMessage,
+  maxBytes: number,
+  keep: (bytes: number) => boolean,
+  done: (end: BodyEnd) => void,
+): void {
   if (Number(req.headers['content-length'] ?? 0) > maxBytes) {
     done({ kind: 'too_large' });
     return;
@@ -24,6 +32,9 @@ export function readBody(req: IncomingMessage, maxBytes: number, done: (end: Bod
     if (size > maxBytes) {
       chunks = [];
       end({ kind: 'too_large' });
+    } else if (!keep(chunk.length)) {
+      chunks = [];
+      end({ kind: 'no_room' });
     } else {
       chunks.push(chunk);
     }

@@ -84,6 +84,11 @@ export class FrontendConfig {
   @Min(1)
   maxRequests: number = 4096;
 
+  @FromEnv('CALLBOARD_MAX_REQUEST_BYTES', 'Bytes of the bodies of all requests in flight')
+  @IsInt()
+  @Min(1024 * 1024)
+  maxRequestBytes: number = 256 * 1024 * 1024;
+
   @FromEnv('CALLBOARD_MAX_LISTENS', 'Open subscriptions/listen streams of this replica')
   @IsInt()
   @Min(1)

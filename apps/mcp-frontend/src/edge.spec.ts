@@ -242,6 +242,11 @@ describe('the 2026 envelope and its headers', () => {
     expect(answer.json.id).toBe('id-1');
   });
 
+  it('a handshake of the 2025 revisions under the header of this one is a mismatch', async () => {
+    const body = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25' } };
+    expectError(await post(JSON.stringify(body), { 'mcp-protocol-version': '2026-07-28' }), 400, -32020);
+  });
+
   it('a client need not say its name', async () => {
     const answer = await modern('tools/list', {}, { meta: { 'io.modelcontextprotocol/clientInfo': undefined } });
     expect(answer.status).toBe(200);
@@ -381,6 +386,20 @@ describe('limits', () => {
     for (const socket of hanging) socket.destroy();
     await until(() => small.requests.taken === 0);
     expect((await raw(small.port, modernRequest('tools/list'))).status).toBe(200);
+    await small.stop();
+  });
+
+  it('bodies over the limit for all of them are overloaded, however small each is', async () => {
+    const small = await startSpecFront({ maxBodiesBytes: 1024 * 1024, maxBodyBytes: 900_000 });
+    const hanging = connect(small.port, '127.0.0.1');
+    hanging.write(modernRequest('tools/call', { name: 'demo.hangs', arguments: { padding: 'x'.repeat(800_000) } }));
+    await until(() => small.requests.taken === 1);
+    const big = modernRequest('tools/call', { name: 'demo.echo', arguments: { text: 'x'.repeat(400_000) } });
+    expectError(await raw(small.port, big), 503, -32603);
+    expect((await raw(small.port, modernRequest('tools/list'))).status).toBe(200);
+    hanging.destroy();
+    await until(() => small.requests.taken === 0);
+    expect((await raw(small.port, big)).status).toBe(200);
     await small.stop();
   });
 

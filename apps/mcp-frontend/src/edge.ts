@@ -45,6 +45,8 @@ export class McpEdge {
     private readonly options: EdgeOptions,
     private readonly authenticator: Authenticator,
     private readonly requests: Limit,
+    /** Bytes of the bodies of all requests that are being served. */
+    private readonly bodies: Limit,
     private readonly modern: ModernFront,
     private readonly sessions: SessionFront,
     private readonly report: FaultReporter,
@@ -91,10 +93,20 @@ export class McpEdge {
       return refuse(res, 415, 'Content-Encoding must be identity', { 'Accept-Encoding': 'identity' });
     }
     if (!this.requests.tryTake()) return answerRefusal(res, this.requests.refusal());
-    res.once('close', () => this.requests.release());
-    readBody(req, this.options.maxBodyBytes, (end) => {
+    let kept = 0;
+    const keep = (bytes: number) => {
+      if (!this.bodies.tryTake(bytes)) return false;
+      kept += bytes;
+      return true;
+    };
+    res.once('close', () => {
+      this.requests.release();
+      this.bodies.release(kept);
+    });
+    readBody(req, this.options.maxBodyBytes, keep, (end) => {
       try {
         if (end.kind === 'too_large') answerRefusal(res, new CallboardError('payload_too_large'));
+        else if (end.kind === 'no_room') answerRefusal(res, this.bodies.refusal());
         else if (end.kind === 'read') this.#receive(req, res, end.bytes, principal);
       } catch (error) {
         this.#fault(res, error);

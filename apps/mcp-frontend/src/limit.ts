@@ -1,6 +1,6 @@
 import { CallboardError } from '@callboard/envelope';
 
-/** A number of things that may be there at once. What is refused says so, and when to try again. */
+/** An amount of something that may be there at once. What is refused says so, and when to try again. */
 export class Limit {
   onRefusal: (() => void) | undefined;
   #taken = 0;
@@ -15,15 +15,15 @@ export class Limit {
     return this.#taken;
   }
 
-  /** Every `true` is owed one `release`. */
-  tryTake(): boolean {
-    if (this.#taken >= this.max) return false;
-    this.#taken++;
+  /** What is taken is owed a `release`. */
+  tryTake(amount = 1): boolean {
+    if (this.#taken + amount > this.max) return false;
+    this.#taken += amount;
     return true;
   }
 
-  release(): void {
-    this.#taken--;
+  release(amount = 1): void {
+    this.#taken -= amount;
   }
 
   refusal(): CallboardError {

@@ -190,6 +190,22 @@ describe('subscriptions/listen', () => {
   });
 });
 
+describe('a replica that stops', () => {
+  it('says so to what it takes no more, and finishes tool calls', async () => {
+    const local = await startSpecFront();
+    await local.modern.close();
+    const refused = await raw(local.port, modernRequest('prompts/list'));
+    expect([refused.status, refused.headers['retry-after'], refused.json.error?.data]).toMatchObject([
+      503,
+      '1',
+      { code: 'unavailable', retryable: true },
+    ]);
+    const call = modernRequest('tools/call', { name: 'demo.echo', arguments: { text: 'still' } });
+    expect((await raw(local.port, call)).status).toBe(200);
+    await local.stop();
+  });
+});
+
 describe('a client that goes away', () => {
   it('is not waited for', async () => {
     let gone: AbortSignal | undefined;

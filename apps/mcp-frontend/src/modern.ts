@@ -51,8 +51,11 @@ const SSE_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
+const STOPPING = new CallboardError('unavailable', 'This replica is stopping', { retryAfterMs: 1_000 });
+
 export class ModernFront {
   readonly #sdk: McpHttpHandler;
+  #closing = false;
   #toolsOf: Listing | undefined;
   #toolsResult = '';
 
@@ -71,8 +74,9 @@ export class ModernFront {
     );
   }
 
-  /** Ends every open `subscriptions/listen` in order. */
+  /** Ends every open `subscriptions/listen` in order, and takes no more of what the SDK serves. */
   close(): Promise<void> {
+    this.#closing = true;
     return this.#sdk.close();
   }
 
@@ -158,14 +162,15 @@ export class ModernFront {
   }
 
   #serveBySdk(req: IncomingMessage, res: ServerResponse, body: unknown, principal: Principal): void {
+    if (this.#closing) return answerRefusal(res, STOPPING, { headers: { Connection: 'close' } });
     const caller: Caller = { principal, header: (name) => headerOf(req, name) };
     const authInfo = { token: '', clientId: principal.userId, scopes: [], extra: { ...caller } };
     this.#sdk
       .fetch(toWebRequest(req, res), { parsedBody: body, authInfo })
       .then((response) => sendWebResponse(response, res))
       .catch((error: unknown) => {
-        answerRpcError(res, 500, null, toRpcError(error, this.parts.report));
-        res.destroy();
+        if (res.headersSent) res.destroy();
+        else answerRpcError(res, 500, null, toRpcError(error, this.parts.report));
       });
   }
 }

@@ -146,6 +146,7 @@ export interface SpecFrontOptions extends Partial<EdgeOptions> {
   tokens?: ConstructorParameters<typeof Authenticator>[0];
   anonymous?: boolean;
   maxRequests?: number;
+  maxBodiesBytes?: number;
   maxListens?: number;
   requestTimeoutMs?: number;
 }
@@ -176,6 +177,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     },
     new Authenticator(options.tokens ?? [], { anonymous: options.anonymous ?? true }),
     requests,
+    new Limit('bytes of requests', options.maxBodiesBytes ?? 64 * 1024 * 1024, 1_000),
     modern,
     sessions,
     report,
