@@ -1,6 +1,6 @@
 /** The real stack as a test sees it: the supervisor started from outside, known only by its exit code and its `ready.json`. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ export interface ReadyFile {
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;
   processes: Record<string, number[]>;
+  supervisor_pid: number;
 }
 
 export interface TestStackOptions {
@@ -76,11 +77,14 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
     return ready;
   };
 
+  let ready: ReadyFile;
   try {
-    await waitFor(
-      () => {
-        if (exit) throw new Error(`callboard up ended with ${exit.code} before it was ready:\n${output}`);
-        return existsSync(readyFile);
+    ready = await waitFor(
+      async () => {
+        if (exit) throw new Error(`callboard up ended with ${exit.code} before it was ready`);
+        // A supervisor that was killed has left its file: only ours counts.
+        const found = existsSync(readyFile) ? await readReady().catch(() => undefined) : undefined;
+        return found?.supervisor_pid === supervisor.pid && found;
       },
       { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 30_000 },
     );
@@ -89,7 +93,7 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
     await exited;
     throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
   }
-  const ready = note(await readReady());
+  note(ready);
   return {
     ready,
     dataDir,
@@ -110,11 +114,11 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
   };
 }
 
-/** Is there a process with this id? */
+/** Does a process with this id run? One that has ended and that nobody has asked about yet does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return process.platform !== 'linux' || !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }

@@ -7,7 +7,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { STREAM } from '@callboard/jetstream';
+import { STREAM, readSubject } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Command } from 'commander';
@@ -15,7 +15,7 @@ import { Failure } from '../failure.js';
 import { printJson } from '../print.js';
 import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
 
-/** The last so many are shown. */
+/** About so many are shown, the first ones. */
 const MAX_PROGRESS = 1_000;
 
 interface StoredCommand {
@@ -73,12 +73,12 @@ export async function findCommand(nc: NatsConnection, correlationId: string): Pr
 
 async function progressOf(jsm: JetStreamManager, id: string): Promise<Progress[]> {
   const progress: Progress[] = [];
-  const messages = await jsm.direct.getBatch(STREAM.outcomes, {
-    seq: 1,
-    next_by_subj: `progress.*.${id}`,
-    batch: MAX_PROGRESS,
-  });
-  for await (const message of messages) progress.push(message.json<Progress>());
+  for (let after = 0; progress.length < MAX_PROGRESS;) {
+    const messages = await readSubject(jsm, STREAM.outcomes, `progress.*.${id}`, after);
+    if (messages.length === 0) break;
+    for (const message of messages) progress.push(message.json<Progress>());
+    after = messages.at(-1)!.seq;
+  }
   return progress;
 }
 

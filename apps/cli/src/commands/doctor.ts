@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { access, constants, open, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkTopology, declareTopology, STREAM, type Topology } from '@callboard/jetstream';
+import { STREAM, checkTopology, declareTopology, partitionConsumerName, type Topology } from '@callboard/jetstream';
 import { resolveNatsServer } from '@callboard/nats-server';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Command } from 'commander';
@@ -154,15 +154,19 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
   const topology = declareTopology(ready.topology);
   const differences = await asUser(ready, 'provisioner', (nc) => checkTopology(nc, topology));
   const names = topology.streams.map(({ config }) => config.name);
-  const { streams, waiting } = await asUser(ready, 'sre', async (nc) => {
+  const { streams, waiting, owned } = await asUser(ready, 'sre', async (nc) => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const streams = await Promise.all(names.map((name) => jsm.streams.info(name)));
     let waiting = 0;
-    for await (const consumer of jsm.consumers.list(STREAM.commands)) {
-      waiting += consumer.num_pending + consumer.num_ack_pending;
+    const owned = new Set<string>();
+    for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM.commands)) {
+      waiting += num_pending + num_ack_pending;
+      owned.add(name);
     }
-    return { streams, waiting };
+    return { streams, waiting, owned };
   });
+  const { partitions } = topology.options;
+  const idle = Array.from({ length: partitions }, (_, i) => i).filter((i) => !owned.has(partitionConsumerName(i)));
   const full = streams.filter(({ config, state }) => config.max_bytes > 0 && state.bytes > 0.8 * config.max_bytes);
   const deadLetters = streams.find(({ config }) => config.name === STREAM.deadLetters)?.state.messages ?? 0;
   return [
@@ -177,6 +181,13 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
         finding: `${percent} % full: when it is full, calls are refused`,
       };
     }),
+    idle.length === 0
+      ? { check: 'partitions', status: 'ok', finding: `${partitions}, each with an owner` }
+      : {
+          check: 'partitions',
+          status: 'failed',
+          finding: `no runner owns ${idle.join(', ')}: see the logs of the runners`,
+        },
     { check: 'commands', status: 'ok', finding: `${waiting} not ended` },
     { check: 'dead letters', status: deadLetters > 0 ? 'warning' : 'ok', finding: String(deadLetters) },
   ];
