@@ -3,8 +3,8 @@
  * server: no instance, no web Request and Response, no schema is made for a request. Everything else goes to the SDK's handler,
  * and so does every request whose headers do not plainly agree with its body: the SDK knows the right refusal.
  *
- * Measured on this road and not on the SDK's: see `npm run bench`. What a client sees is the same on both, down to the frames of a
- * stream; `modern.spec.ts` compares them.
+ * What a client sees is the same on both roads, down to the frames of a stream: `modern.spec.ts` compares them. The front end's part
+ * of a call costs about a tenth of the CPU time that the SDK's stateless handler with ten tools takes for a whole one.
  *
  * A client that closes the connection is gone: nothing more is written, and nobody waits for the outcome. The command goes on.
  */
@@ -80,15 +80,14 @@ export class ModernFront {
     return this.#sdk.close();
   }
 
-  /** @param route undefined for a request that cannot be classified: the SDK refuses it */
   serve(
     req: IncomingMessage,
     res: ServerResponse,
     body: unknown,
     principal: Principal,
-    route?: InboundModernRoute,
+    route: InboundModernRoute,
   ): void {
-    if (!route || route.classification.revision !== MODERN_REVISION) return this.#serveBySdk(req, res, body, principal);
+    if (route.classification.revision !== MODERN_REVISION) return this.#serveBySdk(req, res, body, principal);
     // Nothing that a client can notify of changes anything here: cancelling a request is closing its stream.
     if (route.messageKind === 'notification') return void res.writeHead(202).end();
     const { id, method, params } = route.message;
