@@ -136,6 +136,7 @@ export interface SpecFront {
   bus: InMemoryServerEventBus;
   modern: ModernFront;
   requests: Limit;
+  bodies: Limit;
   listens: Limit;
   /** What the log was told of. */
   faults: unknown[];
@@ -162,6 +163,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
   };
   const bus = new InMemoryServerEventBus();
   const requests = new Limit('requests', options.maxRequests ?? 256, 1_000);
+  const bodies = new Limit('request bytes', options.maxBodiesBytes ?? 64 * 1024 * 1024, 1_000);
   const listens = new Limit('subscriptions', options.maxListens ?? 16, 5_000);
   const modern = new ModernFront(parts, bus, listens);
   const sessions: SessionFront = {
@@ -177,7 +179,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     },
     new Authenticator(options.tokens ?? [], { anonymous: options.anonymous ?? true }),
     requests,
-    new Limit('bytes of requests', options.maxBodiesBytes ?? 64 * 1024 * 1024, 1_000),
+    bodies,
     modern,
     sessions,
     report,
@@ -192,7 +194,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     await modern.close();
     await server.stop(0);
   };
-  return { port, parts, bus, modern, requests, listens, faults, stop };
+  return { port, parts, bus, modern, requests, bodies, listens, faults, stop };
 }
 
 export const ENVELOPE = {
