@@ -50,7 +50,7 @@ describe('a real client lists the tools, calls them and sees their progress', ()
       if (seen.session !== undefined) expect(seen.session).toBe(era === 'legacy');
       for (const result of [seen.echo, seen.progressed]) {
         expect(result.isError).toBeFalsy();
-        expect(result._meta?.['io.callboard/correlation_id']).toEqual(expect.stringMatching(/^c_/));
+        expect(result._meta?.['io.callboard/correlation_id']).toEqual(expect.stringMatching(/^[ci]_/));
       }
       expect(seen.echo.content).toEqual([{ type: 'text', text: `hello from ${client}` }]);
       if (seen.progress) expect(seen.progress.map(({ progress }) => progress)).toEqual([1, 2, 3]);

@@ -13,7 +13,7 @@ describe('while apps and nats-server are killed at random', () => {
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'callboard-faults-'));
     const size = { keys: 60, values: 10, clients: 12, runners: 3, frontEnds: 2 };
-    const faults = { seed: 20_260_728, thinkMs: 200, killEveryMs: 1_000, natsKills: 1 };
+    const faults = { seed: 20_260_728, thinkMs: 200, killEveryMs: 2_000, natsKills: 1 };
     report = await runFaults({ ...size, ...faults, dataDir }, (line) => process.stderr.write(`${line}\n`));
   }, 240_000);
   afterAll(() => rm(dataDir, { recursive: true, force: true }));

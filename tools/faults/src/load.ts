@@ -3,7 +3,8 @@
  *
  * A client retries as the specification tells it: a lost connection, a 5xx, `overloaded` and `unavailable` are tried again with the same
  * idempotency key, after what the server asked for or an exponential back-off with jitter, on the other front end when there
- * is one. It gives a call up when that took too long, and its key with it: order means nothing after a hole.
+ * is one. It gives a call up when that took too long, and its key with it: order means nothing after a hole. From then on no key is
+ * begun: the run is broken, and making it longer tells nothing more.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from './answer.js';
@@ -34,6 +35,8 @@ const MAX_BACK_OFF_MS = 2_000;
 const DEADLINE_MS = 600_000;
 
 export class Load {
+  /** Keys whose first call was made, in that order. */
+  readonly begun: string[] = [];
   readonly calls: Call[] = [];
   succeeded = 0;
   retries = 0;
@@ -48,7 +51,7 @@ export class Load {
     return this.options.keys.length * this.options.valuesPerKey;
   }
 
-  /** Resolves when every key is done or given up. */
+  /** Resolves when every key that was begun is done or given up. */
   async run(): Promise<void> {
     await Promise.all(Array.from({ length: this.options.clients }, (_, index) => this.#client(index)));
   }
@@ -62,12 +65,17 @@ export class Load {
     });
     const random = new Random(seed + index);
     try {
-      for (let key = this.#queue.pop(); key !== undefined; key = this.#queue.pop()) {
+      for (let key = this.#next(); key !== undefined; key = this.#next()) {
+        this.begun.push(key);
         await this.#playKey(key, name, callers, random);
       }
     } finally {
       await Promise.all(callers.map((caller) => caller.close()));
     }
+  }
+
+  #next(): string | undefined {
+    return this.gaveUp > 0 ? undefined : this.#queue.pop();
   }
 
   async #playKey(key: string, client: string, callers: readonly Caller[], random: Random): Promise<void> {

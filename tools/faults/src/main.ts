@@ -59,7 +59,9 @@ async function main(): Promise<number> {
     dataDir,
   };
   console.log(`seed ${options.seed}`);
-  const report = await runFaults(options, (line) => console.log(line));
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort());
+  const report = await runFaults(options, (line) => console.log(line), interrupted.signal);
   const { verdict, history, stopFailure, output } = report;
   const sections = [
     ...renderExplained(verdict.explained),
@@ -90,4 +92,5 @@ function count(option: string, text: string, least = 1): number {
   return number;
 }
 
-process.exitCode = await main();
+// An interrupted run has clients that still wait: they end with the process.
+process.exit(await main());

@@ -38,13 +38,18 @@ export interface FaultReport {
 const REST_TIMEOUT_MS = 60_000;
 const TICK_MS = 3_000;
 
-export async function runFaults(options: FaultOptions, say: (line: string) => void): Promise<FaultReport> {
+/** @throws Error when the run could not be made; a rule that was broken is in the verdict. */
+export async function runFaults(
+  options: FaultOptions,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<FaultReport> {
   const { dataDir, frontEnds, runners } = options;
   say(`starting ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
   const stack = await startStack({ dataDir, replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners } });
   let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
   try {
-    seen = await loadAndKill(stack, options, say);
+    seen = await Promise.race([loadAndKill(stack, options, say), rejectedOn(signal)]);
   } catch (error) {
     await stack.stop();
     throw new Error(`the run broke off; the stack said last:\n${stack.output()}`, { cause: error });
@@ -93,7 +98,7 @@ async function loadAndKill(stack: TestStack, options: FaultOptions, say: (line: 
     await observer.quiet(REST_TIMEOUT_MS);
     const restedAt = Date.now();
     const history: History = {
-      expected: { keys, valuesPerKey: options.values },
+      expected: { keys: load.begun, valuesPerKey: options.values },
       calls: load.calls,
       kills: killer.kills,
       ...(await readEffects(stack.dataDir)),
@@ -105,6 +110,10 @@ async function loadAndKill(stack: TestStack, options: FaultOptions, say: (line: 
   } finally {
     await observer.close();
   }
+}
+
+function rejectedOn(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('interrupted'))));
 }
 
 function describeProgress(load: Load, killer: Killer, startedAt: number): string {
