@@ -20,7 +20,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import type { CommandClient } from '@callboard/jetstream';
+import type { CommandClient, Submission } from '@callboard/jetstream';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
 
 export interface Principal {
@@ -46,8 +46,8 @@ export interface Invocation {
   implicitKey?: string;
   /** Hears of all progress, in order and before the result; with a number that is the same whoever hears the fact. */
   onProgress?(fact: Progress, sequence: number): void;
-  /** The caller is gone: stop waiting. The command goes on. */
-  signal?: AbortSignal;
+  /** Is given what to call, at once or later, when the caller is gone: nobody waits any more. The command goes on. */
+  onGone?(leave: () => void): void;
 }
 
 const CORRELATION_ID = 'io.callboard/correlation_id';
@@ -69,7 +69,7 @@ export class Invoker {
       checkArguments(call.action, call.args);
       const command = toCommand(call, fields, correlationId, idempotencyKey);
       const submission = await this.commands.submit(command, call);
-      const outcome = await untilGone(submission.outcome, submission.release, call.signal);
+      const outcome = await untilGone(submission, call);
       // A request that another replica carries on joins its own command: the caller called once, and is told so.
       const replayed = submission.replayed && fields.idempotencyKey !== undefined;
       return toResult(call.action, outcome, replayed);
@@ -175,24 +175,13 @@ function errorFromBody(body: ErrorBody): CallboardError {
 }
 
 /** Waits for the outcome, or until the caller is gone. */
-async function untilGone(
-  outcome: Promise<Outcome>,
-  release: () => void,
-  signal: AbortSignal | undefined,
-): Promise<Outcome> {
-  if (!signal) return outcome;
-  let onAbort!: () => void;
-  const gone = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      release();
+function untilGone(submission: Submission, call: Invocation): Promise<Outcome> {
+  if (!call.onGone) return submission.outcome;
+  return new Promise((resolve, reject) => {
+    submission.outcome.then(resolve, reject);
+    call.onGone!(() => {
+      submission.release();
       reject(new CallboardError('cancelled', 'The caller went away; the command goes on'));
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+    });
   });
-  try {
-    return await Promise.race([outcome, gone]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -208,16 +208,24 @@ describe('a replica that stops', () => {
 
 describe('a client that goes away', () => {
   it('is not waited for', async () => {
-    let gone: AbortSignal | undefined;
+    let onGone!: (leave: () => void) => void;
     const local = await startSpecFront();
     const { invoker } = local.parts;
-    local.parts.invoker = { invoke: (call) => ((gone = call.signal), invoker.invoke(call)) };
+    const called = new Promise<void>((resolve) => {
+      local.parts.invoker = {
+        invoke: (call) => {
+          onGone = (leave) => call.onGone?.(leave);
+          resolve();
+          return invoker.invoke(call);
+        },
+      };
+    });
     const socket = connect(local.port, '127.0.0.1');
     socket.write(modernRequest('tools/call', { name: 'demo.hangs', arguments: {} }));
-    while (!gone) await new Promise((resolve) => setTimeout(resolve, 5));
-    const aborted = once(gone, 'abort');
+    await called;
+    const left = new Promise<void>((leave) => onGone(leave));
     socket.destroy();
-    await aborted;
+    await left;
     await local.stop();
   });
 });

@@ -185,15 +185,12 @@ function headerOf(req: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** One for all, because making an error costs more than the rest of closing. */
-const GONE = new Error('The client closed the connection');
-
 /** One tools/call: what it asks of the invoker, and how its answer is written. */
 class ToolCall implements Invocation {
   inputResponses?: JsonObject;
   requestState?: string;
   onProgress?: (fact: Progress) => void;
-  readonly #gone = new AbortController();
+  #leave: (() => void) | undefined;
   readonly #capabilities: ClientCapabilities | undefined;
   readonly #logLevel: LogLevel | undefined;
   #keepAlive: NodeJS.Timeout | undefined;
@@ -213,14 +210,15 @@ class ToolCall implements Invocation {
     if (LOG_LEVELS.includes(logLevel as LogLevel)) this.#logLevel = logLevel as LogLevel;
     if (meta.progressToken !== undefined || this.#logLevel !== undefined) this.onProgress = (fact) => this.#tell(fact);
     res.once('close', () => {
-      if (!res.writableFinished) this.#gone.abort(GONE);
+      if (!res.writableFinished) this.#leave?.();
     });
   }
 
   readonly header = (name: string): string | undefined => headerOf(this.req, name);
 
-  get signal(): AbortSignal {
-    return this.#gone.signal;
+  onGone(leave: () => void): void {
+    if (this.res.closed) leave();
+    else this.#leave = leave;
   }
 
   get inputCapabilities(): readonly InputKind[] {

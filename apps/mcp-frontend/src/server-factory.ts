@@ -258,7 +258,7 @@ class Handlers {
       meta: (mcpReq._meta ?? {}) as JsonObject,
       header: this.options.header,
       inputCapabilities: inputKinds(this.#clientCapabilities(ctx)),
-      signal: mcpReq.signal,
+      onGone: (leave) => whenAborted(mcpReq.signal, leave),
       ...(inputResponses && { inputResponses }),
       ...(requestState !== undefined && { requestState }),
       ...(session && { implicitKey: session.implicitKey(mcpReq.id) }),
@@ -323,4 +323,9 @@ export function logParams(fact: Progress & { kind: 'log' }) {
 /** Is a message of this level as severe as the threshold, if there is one? */
 export function isLoud(level: LogLevel, threshold: LogLevel | undefined): boolean {
   return threshold === undefined || LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(threshold);
+}
+
+function whenAborted(signal: AbortSignal, listener: () => void): void {
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
 }

@@ -94,9 +94,9 @@ export class CommandClient {
   readonly #publisher: AckedPublisher;
   readonly #outcomes: OutcomePublisher;
   /** By subject of the outcome. */
-  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #waiters = new Map<string, Waiter[]>();
   /** By subject of the progress; only waiters that listen. */
-  readonly #listeners = new Map<string, Set<Waiter>>();
+  readonly #listeners = new Map<string, Waiter[]>();
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #acceptTimeoutMs: number;
@@ -254,7 +254,7 @@ export class CommandClient {
     if (waiter.onProgress) remove(this.#listeners, progressSubject(waiter.tenantId, waiter.correlationId), waiter);
   }
 
-  #settle(waiters: Set<Waiter>, data: Uint8Array): void {
+  #settle(waiters: readonly Waiter[], data: Uint8Array): void {
     const outcome = parseOutcome(data);
     for (const waiter of waiters) {
       this.#forget(waiter);
@@ -401,13 +401,17 @@ function toClientError(error: unknown, correlationId: string): CallboardError {
   return new CallboardError('internal', undefined, { correlationId, cause: error });
 }
 
-function add(map: Map<string, Set<Waiter>>, subject: string, waiter: Waiter): void {
+/** Nearly always there is one: an array of one is cheaper than a set. */
+function add(map: Map<string, Waiter[]>, subject: string, waiter: Waiter): void {
   const waiters = map.get(subject);
-  if (waiters) waiters.add(waiter);
-  else map.set(subject, new Set([waiter]));
+  if (waiters) waiters.push(waiter);
+  else map.set(subject, [waiter]);
 }
 
-function remove(map: Map<string, Set<Waiter>>, subject: string, waiter: Waiter): void {
-  const waiters = map.get(subject);
-  if (waiters?.delete(waiter) && waiters.size === 0) map.delete(subject);
+/** Never changes a list in place: somebody may be going through it. */
+function remove(map: Map<string, Waiter[]>, subject: string, waiter: Waiter): void {
+  const rest = map.get(subject)?.filter((other) => other !== waiter);
+  if (!rest) return;
+  if (rest.length > 0) map.set(subject, rest);
+  else map.delete(subject);
 }
