@@ -25,7 +25,11 @@ export interface RegistryStore {
 }
 
 export const HEARTBEAT_MS = 2_000;
-export const HEARTBEAT_TTL_MS = 10_000;
+/**
+ * How long the actions of an instance that died stay listed. Longer than a restart takes, however busy the machine: a call in
+ * between is accepted and waits, which is better than being told that its tool does not exist.
+ */
+export const HEARTBEAT_TTL_MS = 30_000;
 const CATALOG_TTL_MS = 3_600_000;
 const CATALOG_REFRESH_MS = 1_200_000;
 const MAX_CATALOG_BYTES = 1_000_000;
