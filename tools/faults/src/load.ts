@@ -24,8 +24,12 @@ export interface LoadOptions {
   seed: number;
 }
 
-/** One client in this many is the SDK's; the others are plain HTTP, which is cheaper on the machine that also runs the stack. */
-const SDK_SHARE = 8;
+/** One client in this many is the SDK's in either era; the others are plain HTTP, cheaper on the machine that also runs the stack. */
+const SHARE = 12;
+const KINDS = new Map<number, 'modern' | 'legacy'>([
+  [0, 'modern'],
+  [1, 'legacy'],
+]);
 /** Longer than any repair takes: an attempt that is cut short by its client is a cancellation. */
 const ATTEMPT_TIMEOUT_MS = 60_000;
 const GIVE_UP_AFTER_MS = 180_000;
@@ -58,16 +62,18 @@ export class Load {
 
   async #client(index: number): Promise<void> {
     const { urls, token, seed } = this.options;
-    const kind = index % SDK_SHARE === 0 ? SdkCaller : HttpCaller;
-    const name = `${kind === SdkCaller ? 'sdk' : 'http'}-${index}`;
+    const kind = KINDS.get(index % SHARE) ?? 'http';
     const callers: Caller[] = urls.map((_, offset) => {
-      return new kind(urls[(index + offset) % urls.length]!, token, ATTEMPT_TIMEOUT_MS);
+      const url = urls[(index + offset) % urls.length]!;
+      return kind === 'http'
+        ? new HttpCaller(url, token, ATTEMPT_TIMEOUT_MS)
+        : new SdkCaller(url, token, ATTEMPT_TIMEOUT_MS, kind);
     });
     const random = new Random(seed + index);
     try {
       for (let key = this.#next(); key !== undefined; key = this.#next()) {
         this.begun.push(key);
-        await this.#playKey(key, name, callers, random);
+        await this.#playKey(key, `${kind}-${index}`, callers, random);
       }
     } finally {
       await Promise.all(callers.map((caller) => caller.close()));
