@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PublishRefused } from '@callboard/jetstream';
-import type { EventLog, Follower, StoredEvent } from './event-log.js';
+import { readJson, type EventLog, type Follower, type StoredEvent } from './event-log.js';
 
 export const LIST_KINDS = ['tools', 'prompts', 'resources'] as const;
 export type ListKind = (typeof LIST_KINDS)[number];
@@ -112,7 +112,7 @@ export class ChangeLog {
     const { sequence } = event;
     const kind = event.subject.split('.')[2];
     if (kind === 'resource') {
-      const { uri } = JSON.parse(Buffer.from(event.data).toString()) as { uri: string };
+      const { uri } = readJson<{ uri: string }>(event);
       this.#remember(uri, sequence);
       this.#tell({ kind, uri, sequence });
     } else if (kind === 'subscriptions') {
@@ -164,5 +164,5 @@ function listSubject(list: ListKind): string {
 }
 
 function versionOf(event: StoredEvent): string {
-  return (JSON.parse(Buffer.from(event.data).toString()) as { version: string }).version;
+  return readJson<{ version: string }>(event).version;
 }

@@ -20,7 +20,7 @@ import {
 } from '@callboard/jetstream';
 import { HEADER, JSON_CONTENT_TYPE, LIVE_PREFIX } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import type { NatsConnection, Subscription } from '@nats-io/transport-node';
+import { errors, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface StoredEvent {
@@ -50,6 +50,10 @@ export interface StreamAddress {
 
 export function factSubject({ session, stream }: StreamAddress, fact: string): string {
   return `mcp.session.${session}.${stream}.${fact}`;
+}
+
+export function readJson<Value>(event: StoredEvent): Value {
+  return JSON.parse(Buffer.from(event.data).toString('utf8')) as Value;
 }
 
 /** How long reading goes on trying while nats-server is away. */
@@ -225,7 +229,7 @@ export async function patiently<Value>(read: () => Promise<Value>): Promise<Valu
     try {
       return await read();
     } catch (error) {
-      if (Date.now() >= until) throw error;
+      if (Date.now() >= until || error instanceof errors.ClosedConnectionError) throw error;
       await delay(100);
     }
   }

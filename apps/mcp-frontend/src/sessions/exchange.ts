@@ -13,7 +13,7 @@ import { CallboardError, encodeToken } from '@callboard/envelope';
 import type { JSONRPCMessage, JSONRPCRequest, JSONRPCResponse, Server } from '@modelcontextprotocol/server';
 import { RPC, toRpcError, type FaultReporter } from '../protocol-errors.js';
 import { SEQUENCE_META } from '../server-factory.js';
-import { FACT, factSubject, type EventLog } from './event-log.js';
+import { FACT, factSubject, readJson, type EventLog, type StreamAddress } from './event-log.js';
 import type { ReplicaId } from './replicas.js';
 import { SessionTransport, questionPrefix } from './session-transport.js';
 import type { Session } from './session-records.js';
@@ -131,6 +131,8 @@ export class Exchange {
   abandon(): void {
     this.#abandoned = true;
     this.detach();
+    // The server stops waiting: for the client's answers, and for the command, which goes on.
+    void this.#transport.close();
     this.#end();
   }
 
@@ -192,6 +194,13 @@ export class Exchange {
   #subject(fact: string): string {
     return factSubject({ session: this.session.id, stream: this.stream }, fact);
   }
+}
+
+/** Who serves the request of a stream: who opened it, or who claimed it last. `undefined` when there is no such stream. */
+export async function findServer(log: EventLog, address: StreamAddress): Promise<ReplicaId | undefined> {
+  const [open, claim] = await Promise.all([FACT.open, FACT.claim].map((fact) => log.last(factSubject(address, fact))));
+  if (claim) return readJson<ReplicaId>(claim);
+  return open && readJson<OpenRecord>(open).served_by;
 }
 
 /** What a client is given to come back with: a place in the log of one stream. */

@@ -6,7 +6,7 @@ import { CallboardError } from '@callboard/envelope';
 import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/server';
 import type { FaultReporter } from '../protocol-errors.js';
 import type { EventLog } from './event-log.js';
-import { Exchange } from './exchange.js';
+import { Exchange, findServer } from './exchange.js';
 import type { Question, Replicas } from './replicas.js';
 import type { Session } from './session-records.js';
 import { parseQuestionId } from './session-transport.js';
@@ -66,11 +66,16 @@ export class Exchanges {
 
   /** Takes the client's answer to a question, or progress on it, to the exchange that asked. What nobody asked is ignored. */
   async answer(session: Session, about: unknown, message: JSONRPCMessage): Promise<void> {
-    const address = parseQuestionId(about);
-    if (!address) return;
-    const question = { about: 'answer', session: session.id, stream: address.stream, message };
-    if (address.incarnation === this.replicas.self.incarnation) this.receive(question);
-    else await this.replicas.ask(address.incarnation, question);
+    const asked = parseQuestionId(about);
+    if (!asked) return;
+    const question = { about: 'answer', session: session.id, stream: asked.stream, message };
+    if (asked.incarnation === this.replicas.self.incarnation) {
+      this.receive(question);
+      return;
+    }
+    const server = await findServer(this.parts.log, { session: session.id, stream: asked.stream });
+    if (server?.incarnation !== asked.incarnation || !(await this.replicas.isAlive(server))) return;
+    await this.replicas.ask(server, question);
   }
 
   /** Cancels a request of a session, wherever it runs. */

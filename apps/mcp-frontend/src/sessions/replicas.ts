@@ -93,12 +93,12 @@ export class Replicas {
    * Asks one replica to do something. Tries for some seconds while it is there and does not answer, as it may be reconnecting;
    * `undefined` when there was no answer.
    */
-  async ask(replica: string, question: Question): Promise<boolean | undefined> {
+  async ask({ incarnation }: ReplicaId, question: Question): Promise<boolean | undefined> {
     const until = Date.now() + ASK_PATIENCE_MS;
     const data = JSON.stringify(question);
     do {
       try {
-        const reply = await this.nc.request(`mcp.replica.${replica}`, data, { timeout: ASK_TIMEOUT_MS });
+        const reply = await this.nc.request(`mcp.replica.${incarnation}`, data, { timeout: ASK_TIMEOUT_MS });
         return reply.string() === 'yes';
       } catch (error) {
         // No subscription there: it is gone, or not back yet.

@@ -4,8 +4,7 @@
  * It is told from the log alone: what is stored after the event that the client had last, then what is stored from now on, until the
  * response. Where the request is running does not matter for that; but when nobody runs it any more, this replica takes it over.
  */
-import type { EventLog, Follower, StoredEvent } from './event-log.js';
-import { FACT, factSubject } from './event-log.js';
+import { FACT, factSubject, readJson, type EventLog, type Follower, type StoredEvent } from './event-log.js';
 import { eventId, isQuestionOfAnother, type OpenRecord } from './exchange.js';
 import type { ReplicaId, Replicas } from './replicas.js';
 import type { Session } from './session-records.js';
@@ -71,9 +70,8 @@ export class ResumedStream {
     const resumed = new ResumedStream(parts, session, stream, found.open, found.claim, sse);
     // Some clients forget where they were when nothing comes: they are told again.
     if (session.readsEmptyEvents) sse.prime(eventId(sequence, stream), parts.retryMs);
-    const filter = factSubject({ session: session.id, stream }, '*');
-    resumed.#following = parts.log.follow(filter, sequence, (event) => resumed.#tell(event));
-    resumed.check();
+    // Who serves it decides which questions are worth asking.
+    void resumed.check().then(() => resumed.#follow(sequence));
     return resumed;
   }
 
@@ -91,16 +89,21 @@ export class ResumedStream {
     this.#following?.stop();
   }
 
-  /** Takes the request over when nobody runs it any more. */
-  check(): void {
+  /** Takes the request over when nobody runs it any more. Does not reject. */
+  async check(): Promise<void> {
     if (this.#checking || this.sse.closed) return;
     this.#checking = true;
-    this.#takeOverFromTheDead()
-      .catch(this.parts.onError)
-      .finally(() => (this.#checking = false));
+    await this.#takeOverFromTheDead().catch(this.parts.onError);
+    this.#checking = false;
   }
 
-  #tell(event: StoredEvent): void {
+  #follow(after: number): void {
+    if (this.sse.closed) return;
+    const filter = factSubject({ session: this.session.id, stream: this.stream }, '*');
+    this.#following = this.parts.log.follow(filter, after, (event) => this.#tell(event));
+  }
+
+  async #tell(event: StoredEvent): Promise<void> {
     const fact = event.subject.slice(factSubject({ session: this.session.id, stream: this.stream }, '').length);
     if (fact === FACT.claim) {
       this.claimed = event;
@@ -110,6 +113,7 @@ export class ResumedStream {
     if (fact === FACT.open || isQuestionOfAnother(fact, this.#server)) return;
     if (event.data.byteLength > 0) this.sse.event(eventId(event.sequence, this.stream), event.data);
     if (fact === FACT.response) this.end();
+    else await this.sse.ready();
   }
 
   async #takeOverFromTheDead(): Promise<void> {
@@ -118,7 +122,7 @@ export class ResumedStream {
       ? this.parts.isRunningHere(this.stream)
       : await replicas.isAlive(this.#server);
     const address = { session: this.session.id, stream: this.stream };
-    if (isRunning || (await log.last(factSubject(address, FACT.response)))) return;
+    if (isRunning || this.sse.closed || (await log.last(factSubject(address, FACT.response)))) return;
     const claim = await log.store(factSubject(address, FACT.claim), Buffer.from(JSON.stringify(replicas.self)), {
       after: this.claimed?.sequence ?? 0,
       timeoutMs: CLAIM_TIMEOUT_MS,
@@ -129,8 +133,4 @@ export class ResumedStream {
       this.parts.takeOver(this.session, this.stream, this.opened);
     }
   }
-}
-
-function readJson<Value>(event: StoredEvent): Value {
-  return JSON.parse(Buffer.from(event.data).toString('utf8')) as Value;
 }

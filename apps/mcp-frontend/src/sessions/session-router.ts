@@ -134,7 +134,7 @@ export class SessionRouter {
       takeOver: (session, stream, opened) => this.#takeOver(session, stream, opened),
       onError: this.#warn,
     };
-    this.#checking = setInterval(() => this.#resumed.forEach((stream) => stream.check()), CHECK_MS).unref();
+    this.#checking = setInterval(() => this.#resumed.forEach((stream) => void stream.check()), CHECK_MS).unref();
     this.#unfollow = followCatalog(deps.parts.catalog, changes, this.#warn);
     replicas.answer = (question) => this.#answerReplica(question);
   }

@@ -20,18 +20,25 @@ import {
   type Delivery,
 } from '@callboard/jetstream';
 import { createLogger } from '@callboard/telemetry';
-import type { TestNats } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Invoker, type Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
 import { createServer } from '../server-factory.js';
+import { patiently } from './event-log.js';
 import { SessionRouter, type SessionOptions } from './session-router.js';
+
+/** The nats-server of a spec. */
+export interface SpecNats {
+  readonly url: string;
+  credsFile(user: string): string;
+  connect(user: string): Promise<NatsConnection>;
+}
 
 export const PARTITIONS = 4;
 const SECRET = Buffer.alloc(32, 7);
 
 /** Runs commands of the given actions, one after the other per key. */
-export async function startSpecRunner(nats: TestNats, actions: ActionSet): Promise<{ stop(): Promise<void> }> {
+export async function startSpecRunner(nats: SpecNats, actions: ActionSet): Promise<{ stop(): Promise<void> }> {
   const nc = await nats.connect('action-runner');
   const publisher = new AckedPublisher(nc);
   const outcomes = new OutcomePublisher(publisher, 'spec-runner');
@@ -74,7 +81,7 @@ export async function startSpecRunner(nats: TestNats, actions: ActionSet): Promi
     onStuck: rethrow,
     onError: () => undefined,
   });
-  await announcer.start();
+  await patiently(() => announcer.start());
   return {
     stop: async () => {
       await announcer.stop();
@@ -98,7 +105,7 @@ export interface SpecReplica {
 
 /** A replica in this process. The user of a request is in its header `x-spec-user`. */
 export async function startReplica(
-  nats: TestNats,
+  nats: SpecNats,
   instance: string,
   options: Partial<SessionOptions> = {},
 ): Promise<SpecReplica> {
@@ -170,7 +177,7 @@ export interface FrontProcess {
 }
 
 /** The real app in a process of its own. */
-export async function startFrontProcess(nats: TestNats, instance: string): Promise<FrontProcess> {
+export async function startFrontProcess(nats: SpecNats, instance: string): Promise<FrontProcess> {
   const child: ChildProcess = fork(fileURLToPath(new URL('../main.js', import.meta.url)), {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     execArgv: [],
@@ -209,6 +216,7 @@ export class Answer {
   readonly #events: SseEvent[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
+  #paused: Promise<void> | undefined;
   readonly #aborting: AbortController;
   #text = '';
 
@@ -258,6 +266,13 @@ export class Answer {
     return messages;
   }
 
+  /** Reads nothing more from the connection until `resume`. */
+  pause(): void {
+    this.#paused = new Promise((resolve) => (this.resume = resolve));
+  }
+
+  resume: () => void = () => undefined;
+
   /** Cuts the connection, as a client does that loses its network. */
   cut(): void {
     this.#aborting.abort();
@@ -274,6 +289,7 @@ export class Answer {
         this.#text += decoder.decode(chunk as Uint8Array, { stream: true });
         if (this.response.headers.get('content-type') === 'text/event-stream') this.#split();
         this.#wake?.();
+        await this.#paused;
       }
     } catch {
       // Cut, by us or by the other side.
@@ -288,7 +304,10 @@ export class Answer {
       this.#text = this.#text.slice(end + 2);
       if (lines.every((line) => line.startsWith(':'))) continue;
       const field = (name: string) =>
-        lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1).trimStart();
+        lines
+          .find((line) => line.startsWith(`${name}:`))
+          ?.slice(name.length + 1)
+          .trimStart();
       const [id, retry] = [field('id'), field('retry')];
       this.#events.push({
         data: field('data') ?? '',

@@ -75,6 +75,19 @@ export class SseStream {
     this.#write(`event: message\n${id === undefined ? '' : `id: ${id}\n`}data: ${text}\n\n`);
   }
 
+  /** Resolves when the client has read enough for more to be sent, or is gone. */
+  async ready(): Promise<void> {
+    const { res } = this;
+    if (this.#closed || res.writableLength <= this.maxBacklog / 2) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        res.off('drain', done).off('close', done);
+        resolve();
+      };
+      res.once('drain', done).once('close', done);
+    });
+  }
+
   keepAlive(): void {
     this.#write(': keep-alive\n\n');
     if (!this.#closed) this.onKeepAlive?.();

@@ -15,7 +15,7 @@ import { fingerprint } from '@callboard/envelope';
 import { Listing } from '../listing.js';
 import { type Change, type ChangeLog, type ListKind } from './change-log.js';
 import { eventId } from './exchange.js';
-import type { Replicas } from './replicas.js';
+import type { ReplicaId, Replicas } from './replicas.js';
 import type { Session, SessionRecord, SessionRecords } from './session-records.js';
 import type { SseStream, SseStreams } from './sse-stream.js';
 
@@ -74,7 +74,7 @@ export class StandaloneStreams {
     await records.change(session, take);
     // Two came at once: the other was first.
     if (overtaken || (position === undefined && this.holds(session.id))) return false;
-    if (holder && !replicas.isSelf(holder)) void replicas.ask(holder.incarnation, endQuestion(session.id));
+    if (holder && !replicas.isSelf(holder)) void replicas.ask(holder, { about: 'standalone_end', session: session.id });
     this.end(session.id);
 
     const sse = streams.open(res, session.id);
@@ -98,11 +98,11 @@ export class StandaloneStreams {
     await Promise.all(open.map(({ released }) => released));
   }
 
-  async #isOpenAt(sessionId: string, holder: { instance: string; incarnation: string }): Promise<boolean> {
+  async #isOpenAt(sessionId: string, holder: ReplicaId): Promise<boolean> {
     const { replicas } = this.parts;
     if (replicas.isSelf(holder)) return this.holds(sessionId);
     if (!(await replicas.isAlive(holder))) return false;
-    return (await replicas.ask(holder.incarnation, { about: 'standalone_open', session: sessionId })) ?? false;
+    return (await replicas.ask(holder, { about: 'standalone_open', session: sessionId })) ?? false;
   }
 
   async #release(session: Session, stream: StandaloneStream): Promise<void> {
@@ -124,10 +124,6 @@ export class StandaloneStreams {
       );
     await stream.released;
   }
-}
-
-export function endQuestion(session: string): { about: string; session: string } {
-  return { about: 'standalone_end', session };
 }
 
 class StandaloneStream {
