@@ -11,6 +11,7 @@
  */
 import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { writeSecret } from '@callboard/nats-server';
 import { Failure } from './failure.js';
 import { endProcess, identify, isRunning, type ProcessIdentity } from './process-identity.js';
 
@@ -74,7 +75,7 @@ export class DataDir {
   /** Notes a process, so that the next supervisor can end it if this one is killed. */
   noteChild(instance: string, pid: number): void {
     this.#children.set(instance, identify(pid));
-    this.#writing = this.#writing.then(() => writeWhole(this.paths.lock, this.#lockText()));
+    this.#writing = this.#writing.then(() => writeSecret(this.paths.lock, this.#lockText()));
   }
 
   /** Lets the folder go. */
@@ -125,11 +126,4 @@ async function readLock(path: string): Promise<Lock | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Readers see the old content or the new one, never half of it. */
-export async function writeWhole(path: string, content: string): Promise<void> {
-  const half = `${path}.${process.pid}.tmp`;
-  await writeFile(half, content, { mode: 0o600 });
-  await rename(half, path);
 }

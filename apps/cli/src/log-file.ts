@@ -1,4 +1,4 @@
-import { createWriteStream, renameSync, statSync, type WriteStream } from 'node:fs';
+import { createWriteStream, openSync, renameSync, statSync, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
 
 const MAX_BYTES = 10 * 1024 ** 2;
@@ -32,15 +32,17 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // What is still on its way to the old file arrives there under its new name.
-    this.#stream.end();
+    this.#bytes = 0;
+    const full = this.#stream;
     renameSync(this.path, `${this.path}.1`);
     this.#stream = open(this.path);
-    this.#bytes = 0;
+    // What is still on its way to the full one arrives there, under its new name.
+    full.end();
   }
 }
 
 function open(path: string): WriteStream {
+  const fd = openSync(path, 'a', 0o600);
   // A disk that is full or gone costs the log, and not the processes that are logged.
-  return createWriteStream(path, { flags: 'a', mode: 0o600 }).on('error', () => undefined);
+  return createWriteStream(path, { fd }).on('error', () => undefined);
 }

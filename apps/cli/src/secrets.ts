@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { writeWhole, type pathsOf } from './data-dir.js';
+import { writeSecret } from '@callboard/nats-server';
+import type { pathsOf } from './data-dir.js';
 
 export interface Secrets {
   /** The bearer token of whoever may read the data dir. */
@@ -22,13 +23,13 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
     token: `cbt_${randomBytes(24).toString('base64url')}`,
     requestStateKey: randomBytes(32).toString('base64'),
   };
-  if (!kept) await writeWhole(paths.secrets, JSON.stringify(secrets, null, 2));
+  if (!kept) await writeSecret(paths.secrets, JSON.stringify(secrets, null, 2));
 
   const sha256 = createHash('sha256').update(secrets.token).digest('hex');
   const known = (await readJson<KnownToken[]>(paths.tokens)) ?? [];
   if (!known.some((token) => token.sha256 === sha256)) {
     known.push({ sha256, tenant_id: 'default', user_id: 'user:local/operator' });
-    await writeWhole(paths.tokens, JSON.stringify(known, null, 2));
+    await writeSecret(paths.tokens, JSON.stringify(known, null, 2));
   }
   return secrets;
 }

@@ -32,11 +32,16 @@ function callboard(...args: string[]): Promise<Ran> {
   });
 }
 
-/** Calls demo.echo as a client would, and returns the result's text and correlation id. */
-async function echo(url: string, token?: string): Promise<{ text: unknown; correlationId: string }> {
+async function connect(url: string, token?: string): Promise<Client> {
   const client = new Client({ name: 'spec', version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } });
   const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
+  return client;
+}
+
+/** Calls demo.echo as a client would, and returns the result's text and correlation id. */
+async function echo(url: string, token?: string): Promise<{ text: unknown; correlationId: string }> {
+  const client = await connect(url, token);
   try {
     const result = await client.callTool({ name: 'demo.echo', arguments: { text: 'hello' } });
     return { text: result.content, correlationId: String(result._meta?.['io.callboard/correlation_id']) };
@@ -149,9 +154,9 @@ describe('a running stack', () => {
     const apply = await callboard('streams', 'apply', '--json', '--data-dir', stack.dataDir);
     expect(apply).toMatchObject({ code: 0, stdout: '{\n  "changed": []\n}\n' });
     const doctor = await callboard('doctor', '--json', '--data-dir', stack.dataDir);
-    expect(doctor.code).toBe(0);
     const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; status: string }[] };
     expect(findings.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(doctor.code).toBe(0);
     for (const check of [
       'Node',
       'nats-server',
@@ -200,6 +205,45 @@ describe('a stack that ends', () => {
   );
 
   it(
+    'lets a call that runs finish at the first Ctrl-C, and ends it at the second',
+    async () => {
+      const dataDir = join(folder, 'draining');
+      /** Calls demo.sleep and settles with its answer once the runner has begun. */
+      const sleeping = async (stack: TestStack, ms: number) => {
+        const client = await connect(stack.ready.mcp_url);
+        const answer = client.callTool({ name: 'demo.sleep', arguments: { ms } }).then(
+          ({ content }) => JSON.stringify(content),
+          () => 'broken off',
+        );
+        const metrics = async () => (await fetch(stack.ready.metrics['action-runner']![0]!)).text();
+        await waitFor(async () => /^callboard_commands_running 1$/m.test(await metrics()), {
+          what: 'a running command',
+        });
+        return { answer, close: () => client.close().catch(() => undefined) };
+      };
+
+      const first = await start(dataDir);
+      const short = await sleeping(first, 1_500);
+      process.kill(first.ready.supervisor_pid, 'SIGINT');
+      await expect(short.answer).resolves.toContain('slept');
+      await first.stop();
+      await short.close();
+
+      const second = await start(dataDir);
+      const long = await sleeping(second, 50_000);
+      process.kill(second.ready.supervisor_pid, 'SIGINT');
+      await waitFor(() => second.output().includes('stopping:'), { what: 'the first Ctrl-C' });
+      // Within a second, two signals are one: npm passes on what the terminal has sent already.
+      await new Promise((resolve) => setTimeout(resolve, 1_100));
+      process.kill(second.ready.supervisor_pid, 'SIGINT');
+      await expect(long.answer).resolves.toBe('broken off');
+      await second.stop();
+      await long.close();
+    },
+    SLOW_MS,
+  );
+
+  it(
     'by the death of its supervisor leaves nothing that the next one cannot take over',
     async () => {
       const dataDir = join(folder, 'orphaned');
@@ -237,42 +281,42 @@ describe('a stack that ends', () => {
 describe('the command line', () => {
   it('says where to look when no stack runs', async () => {
     const nowhere = join(folder, 'nowhere');
-    for (const command of [
+    const commands = [
       ['actions', 'list'],
       ['commands', 'show', 'c_1'],
       ['streams', 'check'],
       ['streams', 'apply'],
-    ]) {
-      await expect(callboard(...command, '--data-dir', nowhere)).resolves.toEqual({
-        code: 1,
-        stdout: '',
-        stderr: `callboard: No stack is ready in ${nowhere}. Start one with npm start, or name its folder with --data-dir.\n`,
-      });
-    }
+    ];
+    const ran = await Promise.all(commands.map((command) => callboard(...command, '--data-dir', nowhere)));
+    const way = 'Start one with npm start, or name its folder with --data-dir.';
+    const expected = { code: 1, stdout: '', stderr: `callboard: No stack is ready in ${nowhere}. ${way}\n` };
+    expect(ran).toEqual(commands.map(() => expected));
   });
 
-  it('explains every command, and refuses what it does not know', async () => {
-    for (const command of [
-      [],
-      ['up'],
-      ['doctor'],
-      ['demo'],
-      ['actions'],
-      ['actions', 'list'],
-      ['commands', 'show'],
-      ['streams', 'apply'],
-      ['streams', 'check'],
-    ]) {
-      const { code, stdout } = await callboard(...command, '--help');
-      expect([command, code]).toEqual([command, 0]);
-      expect(stdout).toContain(`Usage: callboard ${command.join(' ')}`.trim());
-    }
-    for (const wrong of [['actoins'], ['up', '--prot', '1'], ['commands', 'show'], ['up', '--port', 'http']]) {
-      const { code, stderr } = await callboard(...wrong);
-      expect([wrong, code]).toEqual([wrong, 1]);
-      expect(stderr).not.toBe('');
-    }
+  it.each([
+    ['callboard', []],
+    ['callboard up', ['up']],
+    ['callboard doctor', ['doctor']],
+    ['callboard demo', ['demo']],
+    ['callboard actions', ['actions']],
+    ['callboard actions list', ['actions', 'list']],
+    ['callboard commands show', ['commands', 'show']],
+    ['callboard streams apply', ['streams', 'apply']],
+    ['callboard streams check', ['streams', 'check']],
+  ])('explains %s', async (name, command) => {
+    const { code, stdout } = await callboard(...command, '--help');
+    expect(stdout).toContain(`Usage: ${name} `);
+    expect(code).toBe(0);
   });
+
+  it.each([[['actoins']], [['up', '--prot', '1']], [['commands', 'show']], [['up', '--port', 'http']]])(
+    'refuses %j',
+    async (wrong) => {
+      const { code, stdout, stderr } = await callboard(...wrong);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).not.toBe('');
+    },
+  );
 
   it(
     'plays the demo to its end',

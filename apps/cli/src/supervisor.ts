@@ -10,9 +10,15 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { applyTopology, connectNats, declareTopology, type Topology } from '@callboard/jetstream';
-import { freePort, resolveNatsServer, startNatsServer, type RunningNatsServer } from '@callboard/nats-server';
+import {
+  freePort,
+  resolveNatsServer,
+  startNatsServer,
+  writeSecret,
+  type RunningNatsServer,
+} from '@callboard/nats-server';
 import { startApp, type RunningApp } from './app-process.js';
-import { DataDir, writeWhole } from './data-dir.js';
+import { DataDir } from './data-dir.js';
 import { Echo, worthEchoing } from './echo.js';
 import { Failure, messageOf } from './failure.js';
 import { LogFile } from './log-file.js';
@@ -224,7 +230,7 @@ export class Stack {
     return (this.#writing = this.#writing.then(async () => {
       if (this.#phase !== 'ready') return;
       this.#ready = this.#describe();
-      await writeWhole(this.dataDir.paths.ready, `${JSON.stringify(this.#ready, null, 2)}\n`);
+      await writeSecret(this.dataDir.paths.ready, `${JSON.stringify(this.#ready, null, 2)}\n`);
     }));
   }
 

@@ -2,9 +2,10 @@
 import { existsSync } from 'node:fs';
 import { access, constants, open, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { STREAM, checkTopology, declareTopology, partitionConsumerName, type Topology } from '@callboard/jetstream';
 import { resolveNatsServer } from '@callboard/nats-server';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import { pathsOf } from '../data-dir.js';
 import { Failure, messageOf } from '../failure.js';
@@ -27,6 +28,8 @@ const SYNC_MS = 300;
 /** Below this, an accepted call waits longer for the disk than for everything else. */
 const SLOW_SYNCS_PER_S = 200;
 const GIB = 1024 ** 3;
+const HANDOVER_MS = 5_000;
+const HANDOVER_POLL_MS = 250;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -154,19 +157,12 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
   const topology = declareTopology(ready.topology);
   const differences = await asUser(ready, 'provisioner', (nc) => checkTopology(nc, topology));
   const names = topology.streams.map(({ config }) => config.name);
-  const { streams, waiting, owned } = await asUser(ready, 'sre', async (nc) => {
+  const { partitions } = topology.options;
+  const { streams, waiting, idle } = await asUser(ready, 'sre', async (nc) => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const streams = await Promise.all(names.map((name) => jsm.streams.info(name)));
-    let waiting = 0;
-    const owned = new Set<string>();
-    for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM.commands)) {
-      waiting += num_pending + num_ack_pending;
-      owned.add(name);
-    }
-    return { streams, waiting, owned };
+    return { streams, ...(await lookAtPartitions(jsm, partitions)) };
   });
-  const { partitions } = topology.options;
-  const idle = Array.from({ length: partitions }, (_, i) => i).filter((i) => !owned.has(partitionConsumerName(i)));
   const full = streams.filter(({ config, state }) => config.max_bytes > 0 && state.bytes > 0.8 * config.max_bytes);
   const deadLetters = streams.find(({ config }) => config.name === STREAM.deadLetters)?.state.messages ?? 0;
   return [
@@ -191,6 +187,25 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
     { check: 'commands', status: 'ok', finding: `${waiting} not ended` },
     { check: 'dead letters', status: deadLetters > 0 ? 'warning' : 'ok', finding: String(deadLetters) },
   ];
+}
+
+/** A partition that changes hands has no consumer for a moment: only one that keeps having none counts. */
+async function lookAtPartitions(
+  jsm: JetStreamManager,
+  partitions: number,
+): Promise<{ waiting: number; idle: number[] }> {
+  const until = Date.now() + HANDOVER_MS;
+  for (;;) {
+    let waiting = 0;
+    const owned = new Set<string>();
+    for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM.commands)) {
+      waiting += num_pending + num_ack_pending;
+      owned.add(name);
+    }
+    const idle = Array.from({ length: partitions }, (_, i) => i).filter((i) => !owned.has(partitionConsumerName(i)));
+    if (idle.length === 0 || Date.now() > until) return { waiting, idle };
+    await delay(HANDOVER_POLL_MS);
+  }
 }
 
 async function answersReady(url: string): Promise<boolean> {
