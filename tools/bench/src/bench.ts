@@ -1,4 +1,5 @@
 import type { Probe } from './machine.js';
+import type { Patience } from './rounds.js';
 import type { Spread } from './statistics.js';
 
 /** One side of a comparison, over all its rounds. */
@@ -39,6 +40,7 @@ export interface BenchContext {
   natsServer: string;
   /** Few and short measurements: shows that everything works, not how fast. */
   quick: boolean;
+  patience: Patience;
   say(line: string): void;
 }
 

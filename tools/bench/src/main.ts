@@ -12,9 +12,13 @@ import { call } from './call.js';
 import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
 import { raw } from './raw.js';
+import { Patience } from './rounds.js';
 import { renderMachine, renderResult } from './report.js';
 
 const BENCHES: Bench[] = [raw, call, ordering];
+
+/** How much longer a whole run may take because others use the machine. */
+const PATIENCE_MS = 90_000;
 
 const USAGE = `npm run bench -- [NAME ...] [options]
 
@@ -51,10 +55,17 @@ async function main(): Promise<number> {
   const machine = describeMachine(natsServer.version);
   say(renderMachine(machine));
   const directory = await mkdtemp(join(resolve(values.dir ?? tmpdir()), 'callboard-bench-'));
+  const patience = new Patience(values.quick ? 0 : PATIENCE_MS);
   const results: BenchResult[] = [];
   try {
     for (const bench of chosen) {
-      const result = await runBench(bench, { directory, natsServer: natsServer.path, quick: values.quick, say });
+      const result = await runBench(bench, {
+        directory,
+        natsServer: natsServer.path,
+        quick: values.quick,
+        patience,
+        say,
+      });
       say(renderResult(result));
       results.push(result);
     }

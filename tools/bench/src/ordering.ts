@@ -65,7 +65,7 @@ function compareShape(shape: Shape, context: BenchContext, wrong: string[]): Pro
     },
   });
   const sides = { what, baseline: side('one at a time', oneAtATime), candidate: side('callboard', actionRunner) };
-  return compare(sides, context.quick ? 1 : 2, context.say);
+  return compare(sides, context.quick ? 1 : 2, context);
 }
 
 /** A process that works through the commands. */

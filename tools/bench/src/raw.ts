@@ -66,7 +66,7 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
         baseline: { name: 'js.publish', measure: () => timed(published, concurrency) },
         candidate: { name: 'own inbox', measure: () => timed(single, concurrency) },
       };
-      comparisons.push(await compare(sides, context.quick ? 1 : 2, context.say));
+      comparisons.push(await compare(sides, context.quick ? 1 : 2, context));
     }
     for (const size of [10, 32, 100]) {
       const single = ownInboxWay(connection, inbox);
@@ -76,7 +76,7 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
         baseline: { name: `${size} singles`, measure: () => timed(burstOf(single, size), 1) },
         candidate: { name: 'atomic batch', measure: () => timed(batch, 1) },
       };
-      comparisons.push(await compare(sides, context.quick ? 1 : 2, context.say));
+      comparisons.push(await compare(sides, context.quick ? 1 : 2, context));
     }
     const { state } = await manager.streams.info('RAW');
     if (state.messages !== expected)

@@ -1,10 +1,8 @@
 /** The figures as text, one table a bench. */
 import type { BenchResult, Comparison, Side } from './bench.js';
 import type { Machine } from './machine.js';
+import { DISTURBED } from './rounds.js';
 import type { Spread } from './statistics.js';
-
-/** Above this share the machine was not ours, and rates say little; ratios and CPU per operation still do. */
-const DISTURBED = 0.1;
 
 export function renderMachine(machine: Machine): string {
   return `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}, nats-server ${machine.nats_server}`;
