@@ -145,7 +145,7 @@ export class CommandRunner {
     delivery.acting = true;
     const handled = act(action, command, running).then(
       (returned): Attempt => ({ kind: 'succeeded', result: toResult(action, returned) }),
-      (error: unknown): Attempt => this.#classify(error, command),
+      (error: unknown): Attempt => this.#classify(error, command, running),
     );
     void handled.finally(() => (delivery.acting = false));
     const deadline = new Promise<Attempt>((resolve) => {
@@ -163,7 +163,7 @@ export class CommandRunner {
     return went;
   }
 
-  #classify(error: unknown, command: CommandEnvelope): Attempt {
+  #classify(error: unknown, command: CommandEnvelope, running: RunningCommand): Attempt {
     if (error instanceof ActionError) {
       const body = {
         code: error.code,
@@ -175,10 +175,13 @@ export class CommandRunner {
     }
     if (error instanceof ZodError) return { kind: 'failed', error: errorOf('invalid_arguments', command) };
     // What a handler throws unforeseen may hold anything, so the caller gets only the code; the log gets the error, without payload.
-    this.deps.log.warn(
-      { correlation_id: command.correlation_id, action: actionId(command), err: error },
-      'an attempt failed unforeseen',
-    );
+    // A handler that was told to stop and did is none of it.
+    if (!running.stopped) {
+      this.deps.log.warn(
+        { correlation_id: command.correlation_id, action: actionId(command), err: error },
+        'an attempt failed unforeseen',
+      );
+    }
     return { kind: 'retryable', error: errorOf('action_failed', command) };
   }
 

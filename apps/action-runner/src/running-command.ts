@@ -98,6 +98,11 @@ export class RunningCommand implements ActionContext {
     });
   }
 
+  /** Has its handler been told to stop? */
+  get stopped(): boolean {
+    return this.#reason !== undefined || this.#delivery.signal.aborted;
+  }
+
   abort(reason: unknown): void {
     this.#reason = reason;
     this.#abort?.abort(reason);

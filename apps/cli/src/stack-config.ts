@@ -48,7 +48,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   'nats.port': (value, into) => (into.nats.port = port(value)),
   'nats.sync_interval': (value, into) => (into.nats.syncInterval = syncInterval(value)),
   'streams.partitions': (value, into) => (into.topology.partitions = integer(1, 1024)(value)),
-  'streams.retention_hours': (value, into) => (into.topology.retentionMs = integer(1, 24 * 366)(value) * 3_600_000),
+  'streams.retention_hours': (value, into) => (into.topology.retentionMs = integer(24, 24 * 366)(value) * 3_600_000),
   'streams.max_bytes': (value, into) => (into.topology.maxBytes = integer(1024 ** 2, Number.MAX_SAFE_INTEGER)(value)),
   action_modules: (value, into) => (into.actionModules = listOf(text)(value)),
   env: (value, into) => Object.assign(into.env, mapOf(appName, mapOf(variableName, text))(value)),

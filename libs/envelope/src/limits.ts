@@ -11,5 +11,6 @@ export const LIMITS = {
   /** Nesting of arguments. */
   depth: 64,
   minDeadlineMs: 1,
-  maxDeadlineMs: 7 * 24 * 3600 * 1000,
+  /** Half of the shortest time for which commands are kept: a command must not be gone before it has ended. */
+  maxDeadlineMs: 12 * 3600 * 1000,
 } as const;
