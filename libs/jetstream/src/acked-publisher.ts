@@ -19,6 +19,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { onConnectionChange } from './connect.js';
+import { ENOUGH_GAPS, StoreCosts } from './store-costs.js';
 
 export interface PublishAck {
   stream: string;
@@ -76,24 +77,20 @@ interface Lane {
   /** Messages sent one by one whose ack is awaited. */
   singles: number;
   batch: { id: number; entries: Pending[]; sentAt: number } | undefined;
-  /** Milliseconds between two acks of messages sent one by one, smoothed: what one more message costs. */
-  ackGapMs: number;
-  gapsSeen: number;
+  readonly costs: StoreCosts;
   lastAckAt: number;
 }
 
 const SWEEP_MS = 100;
 /** An ack that takes longer than this was lost, or the server is in trouble; asking again is harmless. */
 const OVERDUE_MS = 3_000;
-/** Above this a message is dear enough to wait for company: some ten of them cost as much as a batch. */
-const DEAR_MS = 0.1;
 /** Fewer than this are quicker one by one. */
 const BATCH_FROM = 4;
 /** The server's own limit is 1,000. */
 const BATCH_MOST = 500;
 const BATCH_BYTES = 4 * 1024 * 1024;
-/** How many ack gaps to see before the first batch. */
-const WARM_UP = 16;
+/** Gaps between acks count from this many under way: with fewer they say how long one takes, not how many the stream can take. */
+const GAPS_FROM = 4;
 /** Waiting publishes; more are refused at once. */
 const QUEUE_MOST = 65_536;
 
@@ -157,7 +154,7 @@ export class AckedPublisher {
     const name = prefix === 'progress' ? 'out' : prefix;
     let lane = this.#lanes.get(name);
     if (!lane) {
-      lane = { queue: [], flushing: false, singles: 0, batch: undefined, ackGapMs: DEAR_MS, gapsSeen: 0, lastAckAt: 0 };
+      lane = { queue: [], flushing: false, singles: 0, batch: undefined, costs: new StoreCosts(), lastAckAt: 0 };
       this.#lanes.set(name, lane);
     }
     return lane;
@@ -165,16 +162,14 @@ export class AckedPublisher {
 
   #flush(lane: Lane): void {
     if (lane.batch || lane.queue.length === 0) return;
-    const dear = lane.ackGapMs >= DEAR_MS;
-    if (lane.gapsSeen < WARM_UP) {
-      // Enough to measure; a backlog sent one by one would be what batches are there to avoid.
-      for (const entry of lane.queue.splice(0, WARM_UP * 2 - lane.singles)) this.#sendSingle(entry);
-    } else if (!dear) {
-      for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
-    } else if (lane.singles === 0) {
-      if (lane.queue.length < BATCH_FROM) for (const entry of lane.queue.splice(0)) this.#sendSingle(entry);
-      else this.#sendBatch(lane, takeBatch(lane.queue));
+    if (lane.costs.preferBatch(lane.queue.length + lane.singles)) {
+      // What is under way one by one goes first; the batch grows meanwhile.
+      if (lane.singles > 0) return;
+      if (lane.queue.length >= BATCH_FROM) return this.#sendBatch(lane, takeBatch(lane.queue));
     }
+    // Until it is known what one costs, enough to measure: a backlog sent one by one is what batches are there to avoid.
+    const most = lane.costs.known ? lane.queue.length : Math.max(0, 2 * ENOUGH_GAPS - lane.singles);
+    for (const entry of lane.queue.splice(0, most)) this.#sendSingle(entry);
   }
 
   #sendSingle(entry: Pending): void {
@@ -186,7 +181,7 @@ export class AckedPublisher {
   #sendBatch(lane: Lane, entries: Pending[]): void {
     const id = ++this.#lastId;
     const batchId = `${this.#batchPrefix}${id}`;
-    lane.batch = { id, entries, sentAt: Date.now() };
+    lane.batch = { id, entries, sentAt: performance.now() };
     this.#batches.set(id, lane);
     entries.forEach((entry, index) => {
       const last = index === entries.length - 1;
@@ -226,9 +221,10 @@ export class AckedPublisher {
   }
 
   #settleBatch(lane: Lane, answer: Answer | undefined): void {
-    const { id, entries } = lane.batch!;
+    const { id, entries, sentAt } = lane.batch!;
     this.#batches.delete(id);
     lane.batch = undefined;
+    lane.costs.batchTook(performance.now() - sentAt, entries.length);
     if (answer && !answer.error) {
       const first = answer.seq - entries.length + 1;
       entries.forEach((entry, index) => {
@@ -249,13 +245,9 @@ export class AckedPublisher {
 
   #measure(lane: Lane): void {
     const now = performance.now();
-    if (lane.singles >= 2 && lane.lastAckAt > 0) {
-      // Acks come in bursts, so single gaps say little: it is their mean that counts. A stall of the machine is capped.
-      const gap = Math.min(now - lane.lastAckAt, 50);
-      lane.ackGapMs = lane.gapsSeen === 0 ? gap : lane.ackGapMs * 0.98 + gap * 0.02;
-      lane.gapsSeen += 1;
-    }
-    lane.lastAckAt = lane.singles >= 2 ? now : 0;
+    const busy = lane.singles >= GAPS_FROM;
+    if (busy && lane.lastAckAt > 0) lane.costs.ackGap(now - lane.lastAckAt);
+    lane.lastAckAt = busy ? now : 0;
   }
 
   #sendAllAgain(): void {
@@ -268,8 +260,9 @@ export class AckedPublisher {
   }
 
   #sendOverdueAgain(now: number): void {
+    const overdueFrom = performance.now() - OVERDUE_MS;
     for (const lane of this.#lanes.values()) {
-      if (lane.batch && now - lane.batch.sentAt > OVERDUE_MS) this.#settleBatch(lane, undefined);
+      if (lane.batch && lane.batch.sentAt < overdueFrom) this.#settleBatch(lane, undefined);
     }
     for (const entry of this.#pending.values()) {
       if (now >= entry.giveUpAt) {
