@@ -30,7 +30,11 @@ export interface MemberHooks {
 }
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 10_000;
+/**
+ * Long enough that a process which can never run costs little, and short against the time a started one runs: with ten seconds a
+ * stack whose apps are killed every two seconds came to have most of them waiting, and the rest killed the more often for it.
+ */
+const LONGEST_PAUSE_MS = 2_000;
 /** A process that was ready for this long has left its trouble behind. */
 const STEADY_MS = 5_000;
 

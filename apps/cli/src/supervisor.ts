@@ -38,8 +38,9 @@ export interface StackOptions {
 const NATS = 'nats-server';
 const HOST = '127.0.0.1';
 
-/** How long each app may take to finish what it has begun before it is killed: more than its own limit. */
-const DRAIN_MS: Record<AppName, number> = { 'mcp-frontend': 15_000, 'action-runner': 30_000 };
+/** How long each app waits for what it has begun, unless CALLBOARD_DRAIN_TIMEOUT_MS says otherwise; then some time to end. */
+const DRAIN_MS: Record<AppName, number> = { 'mcp-frontend': 10_000, 'action-runner': 20_000 };
+const END_MS = 5_000;
 
 export class Stack {
   readonly #nats: Member<RunningNatsServer>;
@@ -159,15 +160,10 @@ export class Stack {
     // What the first process of this place was given, every later one is given again.
     const ports = { http: isFirst ? this.options.config.port : 0, ops: 0 };
     return this.#member(instance, async (launch) => {
-      const running = await startApp(
-        {
-          instance,
-          main: fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url)),
-          env: this.#env(app, instance, ports),
-          drainMs: DRAIN_MS[app],
-        },
-        launch,
-      );
+      const env = this.#env(app, instance, ports);
+      const drainMs = Number(env['CALLBOARD_DRAIN_TIMEOUT_MS'] || DRAIN_MS[app]) + END_MS;
+      const main = fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url));
+      const running = await startApp({ instance, main, env, drainMs }, launch);
       Object.assign(ports, running.ports);
       return running;
     });
