@@ -94,11 +94,20 @@ function openBus(nc: NatsConnection, catalog: Catalog, log: Logger): EventBus {
 
 function startSessions(
   nc: NatsConnection,
-  { instance }: FrontendConfig,
+  config: FrontendConfig,
   parts: ServerParts & { catalog: Catalog },
   log: Logger,
 ): Promise<SessionRouter> {
-  return SessionRouter.start({ nc, instance, createServer, parts, log });
+  return SessionRouter.start({
+    nc,
+    instance: config.instance,
+    createServer,
+    parts,
+    requests: watchLimit(new Limit('session requests', config.maxSessionRequests, 1_000)),
+    streams: watchLimit(new Limit('session streams', config.maxSessionStreams, 5_000)),
+    log,
+    options: { ttlMs: config.sessionTtlMs, maxSessions: config.maxSessions, retryMs: config.sessionRetryMs },
+  });
 }
 
 function modernFront(config: FrontendConfig, parts: ServerParts, bus: EventBus): ModernFront {

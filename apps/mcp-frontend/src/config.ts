@@ -94,6 +94,34 @@ export class FrontendConfig {
   @Min(1)
   maxListens: number = 1024;
 
+  @FromEnv('CALLBOARD_SESSION_TTL_MS', 'How long a 2025-era session lives after its last use')
+  @IsInt()
+  @Min(1_000)
+  sessionTtlMs: number = 3_600_000;
+
+  @FromEnv(
+    'CALLBOARD_SESSION_RETRY_MS',
+    'How long 2025-era clients are told to wait before they come back for a stream',
+  )
+  @IsInt()
+  @Min(0)
+  sessionRetryMs: number = 1_500;
+
+  @FromEnv('CALLBOARD_MAX_SESSIONS', 'Sessions of all replicas together')
+  @IsInt()
+  @Min(1)
+  maxSessions: number = 50_000;
+
+  @FromEnv('CALLBOARD_MAX_SESSION_REQUESTS', 'Requests of sessions that this replica runs at once')
+  @IsInt()
+  @Min(1)
+  maxSessionRequests: number = 2_048;
+
+  @FromEnv('CALLBOARD_MAX_SESSION_STREAMS', 'Streams that clients of this replica may have open with GET')
+  @IsInt()
+  @Min(1)
+  maxSessionStreams: number = 8_192;
+
   @FromEnv('CALLBOARD_MAX_CONNECTIONS', 'Open connections of this replica; more are closed as they come')
   @IsInt()
   @Min(1)

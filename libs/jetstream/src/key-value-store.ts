@@ -10,7 +10,7 @@ import {
   type JetStreamClient,
   type JetStreamManager,
 } from '@nats-io/jetstream';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 
 export interface KeyValueEntry {
   value: Uint8Array;
@@ -45,6 +45,15 @@ export class KeyValueStore {
   async entry(key: string): Promise<KeyValueEntry | undefined> {
     const last = await this.#last(key);
     return last && !last.deleted ? { value: last.value, revision: last.revision } : undefined;
+  }
+
+  /**
+   * As `entry`, but never behind: where the bucket has replicas, `entry` may ask one that has not heard of a key yet. For keys that
+   * are expected to be there and seem not to be; costs the leader.
+   */
+  async latestEntry(key: string): Promise<KeyValueEntry | undefined> {
+    const message = await this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
+    return message && !isDeleted(message.header) ? { value: message.data, revision: message.seq } : undefined;
   }
 
   /** Sets the key whatever it holds; without a time to live it stays until deleted. Returns the revision. */
@@ -103,8 +112,7 @@ export class KeyValueStore {
     const messages = await consumer.consume({
       max_messages: 500,
       callback: (message) => {
-        const operation = message.headers?.get('KV-Operation');
-        const gone = operation === 'DEL' || operation === 'PURGE' || message.headers?.has('Nats-Marker-Reason');
+        const gone = message.headers !== undefined && isDeleted(message.headers);
         onEntry(message.subject.slice(`$KV.${this.bucket}.`.length), gone ? undefined : message.data, message.seq);
         if (message.info.pending === 0) firstPassDone();
       },
@@ -120,10 +128,13 @@ export class KeyValueStore {
   async #last(key: string): Promise<(KeyValueEntry & { deleted: boolean }) | undefined> {
     const message = await this.jsm.direct.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
     if (!message) return undefined;
-    const operation = message.header.get('KV-Operation');
-    const deleted = operation === 'DEL' || operation === 'PURGE' || message.header.has('Nats-Marker-Reason');
-    return { value: message.data, revision: message.seq, deleted };
+    return { value: message.data, revision: message.seq, deleted: isDeleted(message.header) };
   }
+}
+
+function isDeleted(header: MsgHdrs): boolean {
+  const operation = header.get('KV-Operation');
+  return operation === 'DEL' || operation === 'PURGE' || header.has('Nats-Marker-Reason');
 }
 
 function ttlHeader(ttlMs: number | undefined) {

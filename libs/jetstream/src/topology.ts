@@ -244,8 +244,11 @@ function users(streams: string[]): DeclaredUser[] {
           inbox('mcp-frontend'),
           ...api(
             ...[STREAM.commands, STREAM.outcomes, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(getsDirectly),
-            `STREAM.INFO.${STREAM.sessions}`,
-            `STREAM.INFO.KV_${BUCKET.sessions}`,
+            // What seems not to be there is asked of the leader, which is never behind.
+            ...[STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap((name) => [
+              `STREAM.INFO.${name}`,
+              `STREAM.MSG.GET.${name}`,
+            ]),
           ),
           ...reads(`KV_${BUCKET.actions}`),
         ],

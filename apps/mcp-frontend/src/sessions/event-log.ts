@@ -148,7 +148,10 @@ export class EventLog {
 
   #get(query: { seq: number } | { last_by_subj: string }): Promise<StoredEvent | undefined> {
     return patiently(async () => {
-      const message = await this.jsm.direct.getMessage(STREAM.sessions, query);
+      const message =
+        (await this.jsm.direct.getMessage(STREAM.sessions, query)) ??
+        // Where the stream has replicas, one that is behind may have answered; the leader never is.
+        (await this.jsm.streams.getMessage(STREAM.sessions, query));
       return message ? { subject: message.subject, sequence: message.seq, data: message.data } : undefined;
     });
   }

@@ -4,6 +4,7 @@
  */
 import { CallboardError } from '@callboard/envelope';
 import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/server';
+import type { Limit } from '../limit.js';
 import type { FaultReporter } from '../protocol-errors.js';
 import type { EventLog } from './event-log.js';
 import { Exchange, findServer } from './exchange.js';
@@ -11,14 +12,11 @@ import type { Question, Replicas } from './replicas.js';
 import type { Session } from './session-records.js';
 import { parseQuestionId } from './session-transport.js';
 
-export interface ExchangeLimits {
-  /** Requests of sessions that this replica runs at once, and of one session. */
-  maxRunning: number;
-  maxRunningPerSession: number;
-}
-
 export interface ExchangeParts {
   log: EventLog;
+  replicas: Replicas;
+  /** Those that run here. */
+  requests: Limit;
   report: FaultReporter;
   onError: (error: unknown) => void;
 }
@@ -29,13 +27,8 @@ export class Exchanges {
 
   constructor(
     private readonly parts: ExchangeParts,
-    private readonly replicas: Replicas,
-    private readonly limits: ExchangeLimits,
+    private readonly maxPerSession: number,
   ) {}
-
-  get running(): number {
-    return this.#byStream.size;
-  }
 
   get(stream: string): Exchange | undefined {
     return this.#byStream.get(stream);
@@ -43,16 +36,20 @@ export class Exchanges {
 
   /** @throws CallboardError `overloaded` */
   begin(session: Session, stream: string, request: JSONRPCRequest): Exchange {
-    const ofSession = this.#bySession.get(session.id)?.size ?? 0;
-    if (this.running >= this.limits.maxRunning || ofSession >= this.limits.maxRunningPerSession) {
-      throw new CallboardError('overloaded', 'Too many requests are running', { retryAfterMs: 1_000 });
+    const { requests } = this.parts;
+    if ((this.#bySession.get(session.id)?.size ?? 0) >= this.maxPerSession) {
+      throw new CallboardError('overloaded', 'Too many requests of one session', { retryAfterMs: 1_000 });
     }
-    return this.continue(session, stream, request);
+    if (!requests.tryTake()) throw requests.refusal();
+    const exchange = this.continue(session, stream, request);
+    void exchange.ended.then(() => requests.release());
+    return exchange;
   }
 
   /** An exchange that another replica had begun; it was accepted there, so no limit holds it up. */
   continue(session: Session, stream: string, request: JSONRPCRequest): Exchange {
-    const exchange = new Exchange({ ...this.parts, session, stream, request, self: this.replicas.self });
+    const { log, replicas, report, onError } = this.parts;
+    const exchange = new Exchange({ session, stream, request, log, self: replicas.self, report, onError });
     this.#byStream.set(stream, exchange);
     const ofSession = this.#bySession.get(session.id) ?? new Set();
     this.#bySession.set(session.id, ofSession.add(exchange));
@@ -69,18 +66,19 @@ export class Exchanges {
     const asked = parseQuestionId(about);
     if (!asked) return;
     const question = { about: 'answer', session: session.id, stream: asked.stream, message };
-    if (asked.incarnation === this.replicas.self.incarnation) {
+    const { log, replicas } = this.parts;
+    if (asked.incarnation === replicas.self.incarnation) {
       this.receive(question);
       return;
     }
-    const server = await findServer(this.parts.log, { session: session.id, stream: asked.stream });
-    if (server?.incarnation !== asked.incarnation || !(await this.replicas.isAlive(server))) return;
-    await this.replicas.ask(server, question);
+    const server = await findServer(log, { session: session.id, stream: asked.stream });
+    if (server?.incarnation !== asked.incarnation || !(await replicas.isAlive(server))) return;
+    await replicas.ask(server, question);
   }
 
   /** Cancels a request of a session, wherever it runs. */
   cancel(session: Session, message: JSONRPCMessage): void {
-    this.replicas.tellEveryone({ about: 'cancelled', session: session.id, message });
+    this.parts.replicas.tellEveryone({ about: 'cancelled', session: session.id, message });
   }
 
   /** What another replica, or this one, was told by a client. Returns whether it was for an exchange that runs here. */

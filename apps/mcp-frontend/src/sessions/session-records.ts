@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { CallboardError, type LogLevel } from '@callboard/envelope';
-import { BUCKET, KeyValueStore, STREAM } from '@callboard/jetstream';
+import { BUCKET, KeyValueStore } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Principal } from '../call.js';
@@ -85,7 +85,8 @@ export class SessionRecords {
   /** The session, if it lives and belongs to this principal. */
   async load(id: string, principal: Principal): Promise<Session | undefined> {
     if (!SESSION_ID.test(id)) return undefined;
-    const entry = await patiently(() => this.store.entry(keyOf(id)));
+    const key = keyOf(id);
+    const entry = await patiently(async () => (await this.store.entry(key)) ?? this.store.latestEntry(key));
     if (!entry) return undefined;
     const record = JSON.parse(Buffer.from(entry.value).toString()) as SessionRecord;
     const { tenantId, userId } = record.principal;
@@ -140,7 +141,7 @@ export class SessionRecords {
       this.#counted = { sessions: state.num_subjects ?? 0, at: Date.now() };
     }
     if (this.#counted.sessions >= this.limits.maxSessions) {
-      throw new CallboardError('overloaded', `There are too many sessions in ${STREAM.sessions}`, {
+      throw new CallboardError('overloaded', 'There are too many sessions', {
         retryAfterMs: 5_000,
       });
     }

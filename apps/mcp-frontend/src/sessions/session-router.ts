@@ -16,6 +16,7 @@ import type { Catalog } from '@callboard/actions';
 import { CallboardError } from '@callboard/envelope';
 import type { Logger } from '@callboard/telemetry';
 import {
+  SUPPORTED_PROTOCOL_VERSIONS,
   isInitializeRequest,
   isJSONRPCRequest,
   type JSONRPCMessage,
@@ -25,7 +26,7 @@ import {
 import type { NatsConnection } from '@nats-io/transport-node';
 import { answerJson, answerRefusal, answerRpcError, readableId, type RequestId } from '../answers.js';
 import type { Principal } from '../call.js';
-import { Limit } from '../limit.js';
+import type { Limit } from '../limit.js';
 import { RPC, toRpcError } from '../protocol-errors.js';
 import type { ServerOptions, ServerParts, SessionMemory } from '../server-factory.js';
 import { ChangeLog } from './change-log.js';
@@ -45,11 +46,8 @@ export interface SessionOptions {
   ttlMs: number;
   /** Sessions of all replicas together. */
   maxSessions: number;
-  /** Requests of sessions that this replica runs at once, and of one session. */
-  maxRunning: number;
+  /** Requests of one session that a replica runs at once. */
   maxRunningPerSession: number;
-  /** Streams that clients of this replica have open with GET. */
-  maxStreams: number;
   /** Subscriptions to resources of one session. */
   maxSubscriptions: number;
   /** How long clients are told to wait before they come back. */
@@ -66,9 +64,7 @@ export interface SessionOptions {
 export const SESSION_DEFAULTS: SessionOptions = {
   ttlMs: 3_600_000,
   maxSessions: 50_000,
-  maxRunning: 2_048,
   maxRunningPerSession: 64,
-  maxStreams: 8_192,
   maxSubscriptions: 256,
   retryMs: 1_500,
   keepAliveMs: 15_000,
@@ -84,13 +80,16 @@ export interface SessionDeps {
   instance: string;
   createServer: (options: ServerOptions) => Server;
   parts: ServerParts & { catalog: Pick<Catalog, 'view' | 'onChange'> };
+  /** Requests of sessions that this replica runs. */
+  requests: Limit;
+  /** Streams that its clients have open with GET. */
+  streams: Limit;
   log: Logger;
   options?: Partial<SessionOptions>;
 }
 
 /** Requests that run as commands. */
 const COMMANDS = new Set(['tools/call', 'resources/read', 'prompts/get']);
-const REVISIONS = ['2025-11-25', '2025-06-18', '2025-03-26'];
 const SESSION_NOT_FOUND = -32001;
 /** What the 2025 revisions say of requests that are wrong outside of JSON-RPC. */
 const BAD_REQUEST = -32000;
@@ -112,7 +111,6 @@ interface Parts {
 export class SessionRouter {
   readonly #resumed = new Map<string, ResumedStream>();
   readonly #resuming: ResumedParts;
-  readonly #streams: Limit;
   readonly #checking: NodeJS.Timeout;
   readonly #unfollow: () => void;
   readonly #warn: (error: unknown) => void;
@@ -125,7 +123,6 @@ export class SessionRouter {
   ) {
     const { changes, exchanges, log, replicas } = parts;
     this.#warn = warner(deps.log);
-    this.#streams = new Limit('open streams', options.maxStreams, 5_000);
     this.#resuming = {
       log,
       replicas,
@@ -149,7 +146,8 @@ export class SessionRouter {
     const changes = await ChangeLog.start(log);
     const sse = new SseStreams(options);
     const replicas = await Replicas.join(nc, instance, options, onError);
-    const exchanges = new Exchanges({ log, report: parts.report, onError }, replicas, options);
+    const exchangeParts = { log, replicas, report: parts.report, requests: deps.requests, onError };
+    const exchanges = new Exchanges(exchangeParts, options.maxRunningPerSession);
     const standalone = new StandaloneStreams({ changes, records, replicas, streams: sse, retryMs, onError });
     return new SessionRouter(deps, options, { log, records, changes, replicas, exchanges, sse, standalone });
   }
@@ -217,8 +215,9 @@ export class SessionRouter {
     if (!accepts(req, 'text/event-stream')) return refuse(res, 406, 'Accept must list text/event-stream');
     const session = await this.#findSession(req, res, principal);
     if (!session) return;
-    if (!this.#streams.tryTake()) throw this.#streams.refusal();
-    res.once('close', () => this.#streams.release());
+    const { streams } = this.deps;
+    if (!streams.tryTake()) throw streams.refusal();
+    res.once('close', () => streams.release());
     const lastEventId = header(req, 'last-event-id');
     if (!lastEventId) return this.#openStandalone(res, session);
     const position = parseEventId(lastEventId);
@@ -252,8 +251,9 @@ export class SessionRouter {
     const sessionId = header(req, 'mcp-session-id');
     const revision = header(req, 'mcp-protocol-version');
     if (!sessionId) return refuse(res, 400, 'Mcp-Session-Id is required', { id });
-    if (revision !== undefined && !REVISIONS.includes(revision)) {
-      return refuse(res, 400, `MCP-Protocol-Version must be one of ${REVISIONS.join(', ')}`, { id });
+    if (revision !== undefined && !SUPPORTED_PROTOCOL_VERSIONS.includes(revision)) {
+      const known = SUPPORTED_PROTOCOL_VERSIONS.join(', ');
+      return refuse(res, 400, `MCP-Protocol-Version must be one of ${known}`, { id });
     }
     const session = await records.load(sessionId, principal);
     if (!session) return refuse(res, 404, 'Session not found', { id, code: SESSION_NOT_FOUND });

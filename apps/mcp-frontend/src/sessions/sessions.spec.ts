@@ -12,6 +12,7 @@ import {
   startSpecRunner,
   type Answer,
   type SpecReplica,
+  type SpecReplicaOptions,
 } from './spec-sessions.js';
 
 /** Running calls of `spec.held`, by name: they go on when the test says so. */
@@ -88,7 +89,7 @@ afterAll(async () => {
   await nats.dispose();
 });
 
-async function replica(...[instance, options]: [string, Parameters<typeof startReplica>[2]?]): Promise<SpecReplica> {
+async function replica(...[instance, options]: [string, SpecReplicaOptions?]): Promise<SpecReplica> {
   const started = await startReplica(nats, instance, options);
   replicas.push(started);
   return started;
@@ -627,7 +628,7 @@ describe('a request that its client cancels', () => {
 describe('what there may be of everything', () => {
   it.each([
     ['sessions', { maxSessions: 0 }, (_: RawClient, url: string) => new RawClient().initialize(url)],
-    ['running requests', { maxRunning: 0 }, (client: RawClient, url: string) => client.call(url, 'spec.echo')],
+    ['running requests', { maxRequests: 0 }, (client: RawClient, url: string) => client.call(url, 'spec.echo')],
     [
       'requests of a session',
       { maxRunningPerSession: 0 },
@@ -644,7 +645,7 @@ describe('what there may be of everything', () => {
   });
 
   it('gives back what was taken', async () => {
-    const { url } = await replica('front-a', { maxRunning: 1, maxStreams: 1 });
+    const { url } = await replica('front-a', { maxRequests: 1, maxStreams: 1 });
     const client = await RawClient.connect(url);
     for (let round = 0; round < 3; round++) {
       await (await client.call(url, 'spec.echo', { text: 'x' })).messages();

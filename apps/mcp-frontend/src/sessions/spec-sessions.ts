@@ -23,6 +23,7 @@ import { createLogger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Invoker, type Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
+import { Limit } from '../limit.js';
 import { createServer } from '../server-factory.js';
 import { patiently } from './event-log.js';
 import { SessionRouter, type SessionOptions } from './session-router.js';
@@ -103,11 +104,16 @@ export interface SpecReplica {
   vanish(): Promise<void>;
 }
 
+export interface SpecReplicaOptions extends Partial<SessionOptions> {
+  maxRequests?: number;
+  maxStreams?: number;
+}
+
 /** A replica in this process. The user of a request is in its header `x-spec-user`. */
 export async function startReplica(
   nats: SpecNats,
   instance: string,
-  options: Partial<SessionOptions> = {},
+  { maxRequests = 100, maxStreams = 100, ...options }: SpecReplicaOptions = {},
 ): Promise<SpecReplica> {
   const nc = await nats.connect('mcp-frontend');
   const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), () => undefined);
@@ -125,6 +131,8 @@ export async function startReplica(
     instance,
     createServer,
     parts,
+    requests: new Limit('session requests', maxRequests, 1_000),
+    streams: new Limit('session streams', maxStreams, 1_000),
     log,
     options: { retryMs: 100, heartbeatMs: 300, heartbeatTtlMs: 1_000, drainMs: 300, ...options },
   });

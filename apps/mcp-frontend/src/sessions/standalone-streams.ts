@@ -10,6 +10,7 @@
  * was closed.
  */
 import type { ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Catalog, CatalogView } from '@callboard/actions';
 import { fingerprint } from '@callboard/envelope';
 import { Listing } from '../listing.js';
@@ -24,6 +25,7 @@ import type { SseStream, SseStreams } from './sse-stream.js';
  * It also makes one notification of a burst.
  */
 const SETTLE_MS = 100;
+const ANNOUNCE_AGAIN_MS = 1_000;
 
 export interface StandaloneParts {
   changes: ChangeLog;
@@ -206,16 +208,31 @@ export function followCatalog(
   onError: (error: unknown) => void,
 ): () => void {
   let announcing: Promise<void> = Promise.resolve();
-  const announce = (view: CatalogView) => {
-    // One after the other: an older view must not overtake a newer one.
-    announcing = announcing.then(async () => {
-      const listing = Listing.of(view);
-      await changes.announce('tools', fingerprint(listing.tools));
-      await changes.announce('prompts', fingerprint(listing.prompts));
-      await changes.announce('resources', fingerprint([listing.resources, listing.resourceTemplates]));
-    });
-    announcing = announcing.catch(onError);
+  let latest: CatalogView | undefined = catalog.view;
+  const announce = async (view: CatalogView) => {
+    const listing = Listing.of(view);
+    // Until it is stored, or no longer true.
+    while (latest === view) {
+      try {
+        await changes.announce('tools', fingerprint(listing.tools));
+        await changes.announce('prompts', fingerprint(listing.prompts));
+        await changes.announce('resources', fingerprint([listing.resources, listing.resourceTemplates]));
+        return;
+      } catch (error) {
+        onError(error);
+        await delay(ANNOUNCE_AGAIN_MS);
+      }
+    }
   };
-  announce(catalog.view);
-  return catalog.onChange(announce);
+  const onChange = (view: CatalogView) => {
+    latest = view;
+    // One after the other: an older view must not overtake a newer one.
+    announcing = announcing.then(() => announce(view));
+  };
+  onChange(catalog.view);
+  const unfollow = catalog.onChange(onChange);
+  return () => {
+    latest = undefined;
+    unfollow();
+  };
 }
