@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyTopology, connectNats, declareTopology, inboxPrefix } from '@callboard/jetstream';
@@ -20,6 +20,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+/** A data dir with the keys that every test server starts from: signing new ones takes seconds inside Jest's sandbox. */
+async function withKeys(name: string): Promise<string> {
+  const dataDir = join(folder, name);
+  const keys = process.env['CALLBOARD_TEST_KEYS'];
+  if (keys) await cp(keys, dataDir, { recursive: true });
+  return dataDir;
+}
+
 describe('the users of the topology', () => {
   let server: RunningNatsServer;
   const connections: NatsConnection[] = [];
@@ -31,7 +39,7 @@ describe('the users of the topology', () => {
   };
 
   beforeAll(async () => {
-    server = await startNatsServer({ binary, dataDir: join(folder, 'users'), topology });
+    server = await startNatsServer({ binary, dataDir: await withKeys('users'), topology });
     await applyTopology(await connectAs('provisioner'), topology);
   });
   afterEach(async () => {
@@ -143,7 +151,7 @@ describe('the users of the topology', () => {
 
 describe('a nats-server of our own', () => {
   it('keeps credentials and what was stored when it starts again, at the port that it is told', async () => {
-    const dataDir = join(folder, 'again');
+    const dataDir = await withKeys('again');
     const first = await startNatsServer({ binary, dataDir, topology });
     const creds = await readFile(first.credsFile('sre'), 'utf8');
     const nc = await connectNats({
@@ -176,7 +184,7 @@ describe('a nats-server of our own', () => {
   });
 
   it('gives a user what the topology grants now, with the credentials of before', async () => {
-    const dataDir = join(folder, 'granted');
+    const dataDir = await withKeys('granted');
     const first = await startNatsServer({ binary, dataDir, topology });
     await first.stop();
     const grown = {
@@ -233,9 +241,9 @@ describe('a nats-server of our own', () => {
     const holder = await startNatsServer({ binary, dataDir: join(folder, 'holder'), topology, auth: 'none' });
     try {
       await expect(
-        startNatsServer({ binary, dataDir: join(folder, 'late'), topology, port: holder.port }),
+        startNatsServer({ binary, dataDir: await withKeys('late'), topology, port: holder.port }),
       ).rejects.toThrow(/nats-server did not start: .*address already in use/);
-      await expect(startNatsServer({ binary: '/nowhere', dataDir: join(folder, 'none'), topology })).rejects.toThrow(
+      await expect(startNatsServer({ binary: '/nowhere', dataDir: await withKeys('none'), topology })).rejects.toThrow(
         /cannot be run/,
       );
     } finally {
