@@ -13,6 +13,8 @@
  *   C3  After an owner that did not finish cleanly, the first unfinished command of each key may have begun there; it is handed over
  *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
  *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
+ *   C5  Nothing is begun, and the consumer is not touched, unless the lease is valid at that moment.
+ *   C6  Deliveries are numbered without a gap. Where one went astray, everything is read again from the floor.
  *
  * Losing a lease aborts what runs. An action that does not stop within `STOP_GRACE_MS` could still have its effect after the next
  * owner has gone on; `onStuck` is then called, and the app must end the process. That is the fence for effects that know no fence.
@@ -86,6 +88,7 @@ const STOP_GRACE_MS = 1_000;
 const PULL_MESSAGES = 512;
 const REATTACH_MS = 500;
 const KEEP_FLOOR_MS = 1_000;
+const NOT_OURS: ReadonlySet<string> = new Set(['consumer_deleted', 'consumer_not_found', 'consumer_unpinned']);
 
 export class CommandConsumer {
   readonly #owned = new Map<number, OwnedPartition>();
@@ -128,9 +131,8 @@ export class CommandConsumer {
     const late = setTimeout(() => {
       for (const partition of this.#owned.values()) partition.abort();
     }, timeoutMs);
-    const partitions = [...this.#owned.values()];
     await this.#leases?.leave();
-    await Promise.all(partitions.map((partition) => partition.released));
+    await Promise.all([...this.#owned.values()].map((partition) => partition.released));
     clearTimeout(late);
     clearInterval(this.#keepingFloors);
     this.#leases?.stop();
@@ -176,6 +178,7 @@ export class CommandConsumer {
     const stuck = setTimeout(() => partition.acting && this.options.onStuck(number), STOP_GRACE_MS);
     await partition.drain();
     clearTimeout(stuck);
+    this.#leases?.stopped(number);
     partition.markReleased();
   }
 }
@@ -200,6 +203,8 @@ class OwnedPartition {
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
   #messages: ConsumerMessages | undefined;
+  /** Number of the last delivery of the present consumer. */
+  #delivered = 0;
   #attaching: Promise<void> | undefined;
   #attachAgain = false;
   #paused = false;
@@ -234,7 +239,7 @@ class OwnedPartition {
   /** (Re)reads everything above the ack floor, and goes on from there. Needed whenever deliveries may have been lost on the way. */
   reattach(): void {
     this.#attachAgain = true;
-    this.#attaching ??= this.#attachUntilDone().finally(() => (this.#attaching = undefined));
+    this.#attaching ??= this.#attachUntilDone();
   }
 
   /** Starts nothing more and waits for what runs. Returns whether nothing was left half done. */
@@ -242,7 +247,7 @@ class OwnedPartition {
     this.#stopped = true;
     this.#draining.abort();
     this.#messages?.stop();
-    await this.#queue.stop();
+    await Promise.all([this.#queue.stop(), this.#attaching]);
     this.#acknowledge();
     await this.keepFloor().catch(this.options.onError);
     return !this.#leftBehind;
@@ -251,7 +256,7 @@ class OwnedPartition {
   /** Stores how far everything is done, when that has changed. A later owner starts there. */
   async keepFloor(): Promise<void> {
     const floor = this.#floor;
-    if (floor === undefined || floor === this.#keptFloor) return;
+    if (floor === undefined || floor === this.#keptFloor || !this.lease.isValid()) return;
     const record: Floor = { floor, may_have_begun_up_to: this.#mayHaveBegunUpTo };
     await this.store.put(floorKey(this.lease.partition), Buffer.from(JSON.stringify(record)));
     this.#keptFloor = floor;
@@ -273,6 +278,7 @@ class OwnedPartition {
         await new Promise((resolve) => setTimeout(resolve, REATTACH_MS));
       }
     }
+    this.#attaching = undefined;
   }
 
   async #attach(): Promise<void> {
@@ -293,9 +299,11 @@ class OwnedPartition {
       await this.keepFloor();
     }
     this.#mayHaveEndedUpTo = state.last_seq;
+    if (!this.#mayGoOn()) return;
     if (before) await this.jsm.consumers.delete(STREAM.commands, name);
-    if (this.#stopped) return;
+    if (!this.#mayGoOn()) return;
     this.#window.beginEpoch();
+    this.#delivered = 0;
     this.#paused = false;
     await this.jsm.consumers.add(STREAM.commands, partitionConsumer(partition, this.#floor));
     const consumer = await jetstream(this.nc).consumers.get(STREAM.commands, name);
@@ -318,16 +326,23 @@ class OwnedPartition {
     }
   }
 
-  /** The consumer lives in the server's memory: when it is gone (a server that left a cluster, a person), it is made again. */
+  /** When the consumer is gone (it lives in the server's memory), or serves another client than this, it is made again. */
   async #watchConsumer(messages: ConsumerMessages): Promise<void> {
-    for await (const status of messages.status()) {
+    for await (const { type } of messages.status()) {
       if (this.#messages !== messages || this.#stopped) return;
-      if (status.type === 'consumer_deleted' || status.type === 'consumer_not_found') return this.reattach();
+      if (NOT_OURS.has(type)) return this.reattach();
     }
+  }
+
+  #mayGoOn(): boolean {
+    return !this.#stopped && this.lease.isValid();
   }
 
   #receive(message: JsMsg): void {
     if (this.#stopped || this.#paused) return;
+    const number = message.info.deliverySequence;
+    if (number !== this.#delivered + 1) return this.reattach();
+    this.#delivered = number;
     if (!this.#window.open(message.seq, message, message.data.length)) {
       this.#scheduleAcknowledge();
       return;
@@ -405,13 +420,15 @@ class OwnedPartition {
 
   async #run(delivery: Delivery): Promise<void> {
     let handled: Handled = 'left';
-    this.#handling.add(delivery);
-    try {
-      handled = await this.options.handle(delivery);
-    } catch (error) {
-      this.options.onError(error);
+    if (this.lease.isValid()) {
+      this.#handling.add(delivery);
+      try {
+        handled = await this.options.handle(delivery);
+      } catch (error) {
+        this.options.onError(error);
+      }
+      this.#handling.delete(delivery);
     }
-    this.#handling.delete(delivery);
     if (handled === 'left') {
       this.#leftBehind = true;
       // Its key must not go on without it while this process owns the partition.

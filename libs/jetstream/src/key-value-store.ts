@@ -7,10 +7,13 @@ import {
   JetStreamApiError,
   jetstream,
   jetstreamManager,
+  type ConsumerMessages,
   type JetStreamClient,
   type JetStreamManager,
+  type JsMsg,
 } from '@nats-io/jetstream';
-import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { onConnectionChange } from './connect.js';
 
 export interface KeyValueEntry {
   value: Uint8Array;
@@ -20,22 +23,27 @@ export interface KeyValueEntry {
 
 const WRONG_LAST_SEQUENCE = 10071;
 const DELETE_MARKER_TTL_MS = 60_000;
+const REOPEN_MS = 500;
+/** What was asked while the connection was down is lost, and only this tells. */
+const TIMEOUT_MS = 2_000;
+
+type OnEntry = (key: string, value: Uint8Array | undefined, revision: number) => void;
 
 export class KeyValueStore {
   readonly #js: JetStreamClient;
   readonly #stream: string;
 
   private constructor(
-    nc: NatsConnection,
+    private readonly nc: NatsConnection,
     private readonly bucket: string,
     private readonly jsm: JetStreamManager,
   ) {
-    this.#js = jetstream(nc);
+    this.#js = jetstream(nc, { timeout: TIMEOUT_MS });
     this.#stream = `KV_${bucket}`;
   }
 
   static async open(nc: NatsConnection, bucket: string): Promise<KeyValueStore> {
-    return new KeyValueStore(nc, bucket, await jetstreamManager(nc, { checkAPI: false }));
+    return new KeyValueStore(nc, bucket, await jetstreamManager(nc, { checkAPI: false, timeout: TIMEOUT_MS }));
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -53,7 +61,7 @@ export class KeyValueStore {
    */
   async latestEntry(key: string): Promise<KeyValueEntry | undefined> {
     const message = await this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
-    return message && !isDeleted(message.header) ? { value: message.data, revision: message.seq } : undefined;
+    return message && !isMarker(message.header) ? { value: message.data, revision: message.seq } : undefined;
   }
 
   /** Sets the key whatever it holds; without a time to live it stays until deleted. Returns the revision. */
@@ -95,30 +103,12 @@ export class KeyValueStore {
 
   /**
    * Calls back for every key that the filter matches and holds a value, then for every change; with `undefined` for a key that was
-   * deleted or has expired. Resolves when the first pass is through. Survives reconnects without missing a change.
+   * deleted or has expired. Resolves when the first pass is through. Survives reconnects, however long the server was away.
    */
-  async watch(
-    filter: string,
-    onEntry: (key: string, value: Uint8Array | undefined, revision: number) => void,
-  ): Promise<{ stop(): void }> {
-    const consumer = await this.#js.consumers.get(this.#stream, {
-      filter_subjects: [this.#subject(filter)],
-      deliver_policy: DeliverPolicy.LastPerSubject,
-    });
-    let firstPassDone!: () => void;
-    const firstPass = new Promise<void>((resolve) => (firstPassDone = resolve));
-    const { num_pending } = await consumer.info();
-    if (num_pending === 0) firstPassDone();
-    const messages = await consumer.consume({
-      max_messages: 500,
-      callback: (message) => {
-        const gone = message.headers !== undefined && isDeleted(message.headers);
-        onEntry(message.subject.slice(`$KV.${this.bucket}.`.length), gone ? undefined : message.data, message.seq);
-        if (message.info.pending === 0) firstPassDone();
-      },
-    });
-    await firstPass;
-    return { stop: () => messages.stop() };
+  async watch(filter: string, onEntry: OnEntry): Promise<{ stop(): void }> {
+    const watch = new Watch(this.nc, this.#js, this.#stream, this.#subject(filter), this.#subject(''), onEntry);
+    await watch.start();
+    return watch;
   }
 
   #subject(key: string): string {
@@ -128,13 +118,120 @@ export class KeyValueStore {
   async #last(key: string): Promise<(KeyValueEntry & { deleted: boolean }) | undefined> {
     const message = await this.jsm.direct.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
     if (!message) return undefined;
-    return { value: message.data, revision: message.seq, deleted: isDeleted(message.header) };
+    return { value: message.data, revision: message.seq, deleted: isMarker(message.header) };
   }
 }
 
-function isDeleted(header: MsgHdrs): boolean {
-  const operation = header.get('KV-Operation');
-  return operation === 'DEL' || operation === 'PURGE' || header.has('Nats-Marker-Reason');
+/**
+ * Follows keys through an ordered consumer, and makes a new one at every reconnect: the client's own recovery forgets to ask for
+ * more than a few messages (nats.js 3.4 counts what it asked of the lost consumer), and is then silent for half a minute. Each new
+ * one begins with all keys, so what changed meanwhile shows, and what is gone without a trace is what it does not bring.
+ */
+class Watch {
+  /** Keys that hold a value, with their revision. */
+  readonly #known = new Map<string, number>();
+  #messages: ConsumerMessages | undefined;
+  /** Grows whenever what was begun before is no longer wanted. */
+  #generation = 0;
+  #caughtUp: () => void = () => undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(
+    private readonly nc: NatsConnection,
+    private readonly js: JetStreamClient,
+    private readonly stream: string,
+    private readonly subjects: string,
+    private readonly prefix: string,
+    private readonly onEntry: OnEntry,
+  ) {}
+
+  /** Resolves when every key has been seen once. */
+  start(): Promise<void> {
+    this.#unsubscribe = onConnectionChange(this.nc, (change) => {
+      if (change === 'connected') void this.#reopen();
+    });
+    return new Promise((resolve, reject) => {
+      this.#caughtUp = resolve;
+      const generation = ++this.#generation;
+      this.#open(generation).catch((error: Error) => {
+        if (generation !== this.#generation) return;
+        this.stop();
+        reject(error);
+      });
+    });
+  }
+
+  stop(): void {
+    this.#generation += 1;
+    this.#unsubscribe?.();
+    this.#messages?.stop();
+  }
+
+  async #reopen(): Promise<void> {
+    const generation = ++this.#generation;
+    this.#messages?.stop();
+    while (generation === this.#generation && !this.nc.isClosed()) {
+      try {
+        return await this.#open(generation);
+      } catch {
+        // The server is up, its stream not yet.
+        await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
+      }
+    }
+  }
+
+  async #open(generation: number): Promise<void> {
+    const consumer = await this.js.consumers.get(this.stream, {
+      filter_subjects: [this.subjects],
+      deliver_policy: DeliverPolicy.LastPerSubject,
+    });
+    const { num_pending } = await consumer.info(true);
+    if (generation !== this.#generation) return;
+    let seen: Set<string> | undefined = new Set<string>();
+    const passed = () => {
+      for (const key of this.#known.keys()) if (!seen?.has(key)) this.#take(key, undefined, 0);
+      seen = undefined;
+      this.#caughtUp();
+    };
+    if (num_pending === 0) passed();
+    const messages = await consumer.consume({
+      max_messages: 500,
+      callback: (message) => {
+        if (generation !== this.#generation) return;
+        const key = message.subject.slice(this.prefix.length);
+        seen?.add(key);
+        this.#take(key, isMarker(message.headers) ? undefined : message, message.seq);
+        if (seen && message.info.pending === 0) passed();
+      },
+    });
+    if (generation !== this.#generation) return messages.stop();
+    this.#messages = messages;
+    void this.#distrust(messages, generation);
+  }
+
+  /** The client has made itself a new consumer after a gap: make our own, see above. */
+  async #distrust(messages: ConsumerMessages, generation: number): Promise<void> {
+    for await (const { type } of messages.status()) {
+      if (generation !== this.#generation) return;
+      if (type === 'ordered_consumer_recreated') return this.#reopen();
+    }
+  }
+
+  #take(key: string, message: JsMsg | undefined, revision: number): void {
+    const known = this.#known.get(key);
+    if (message) {
+      if (known === revision) return;
+      this.#known.set(key, revision);
+    } else if (!this.#known.delete(key)) {
+      return;
+    }
+    this.onEntry(key, message?.data, revision);
+  }
+}
+
+function isMarker(header: { get(name: string): string; has(name: string): boolean } | undefined): boolean {
+  const operation = header?.get('KV-Operation');
+  return operation === 'DEL' || operation === 'PURGE' || header?.has('Nats-Marker-Reason') === true;
 }
 
 function ttlHeader(ttlMs: number | undefined) {

@@ -15,6 +15,7 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   readonly #ready: Record<Priority, Fifo<T>> = { high: new Fifo(), normal: new Fifo(), low: new Fifo() };
   #running = 0;
   #stopped = false;
+  #idle: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
   /** `run` settles when the item is done with its key; it must not reject. */
@@ -44,10 +45,10 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
     }
   }
 
-  /** Starts nothing more and forgets what waits. Resolves when nothing runs any more. */
+  /** Starts nothing more and forgets what waits. Resolves when nothing runs any more, for everyone who asks. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#running > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#running > 0) await (this.#idle ??= new Promise((resolve) => (this.#onIdle = resolve)));
     this.#lines.clear();
   }
 

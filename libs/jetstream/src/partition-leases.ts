@@ -10,11 +10,13 @@
  *   L2  The holder counts its lease from the moment it sent the last renewal that succeeded, and stops using it `MARGIN_MS` before
  *       the server can let it expire.
  *   L3  The revision at which a lease was taken is the partition's fence: it grows with every owner.
+ *   L4  A lease that was lost is not taken again by this process before its owner here has `stopped`.
  *
  * A lease that is given back says whether everything was finished (`clean`); one that expired was not. The next owner is told.
  * A runner that restarts under the same instance name takes its own leases back at once: whoever gives names out (the supervisor,
  * Kubernetes) guarantees that the earlier process of that name is gone.
  */
+import { encodeToken } from '@callboard/envelope';
 import type { KeyValueStore } from './key-value-store.js';
 
 export const LEASE_TTL_MS = 5_000;
@@ -27,6 +29,11 @@ export interface Lease {
   fence: number;
   /** Is it certain that the owner before left nothing half done? */
   clean: boolean;
+  /**
+   * Can it be relied on at this moment? A process that was frozen meets what came meanwhile before its timers tell it that the
+   * lease is lost, so whoever is about to act asks. Once it is not, it never is again.
+   */
+  isValid(): boolean;
 }
 
 interface LeaseRecord {
@@ -44,7 +51,7 @@ export interface LeaseEvents {
   acquired(lease: Lease): void;
   /** The lease is over the fair share: finish, then call `giveBack`. */
   surplus(partition: number): void;
-  /** The lease can no longer be relied on: stop at once. */
+  /** The lease can no longer be relied on: stop at once, then call `stopped`. */
   lost(partition: number): void;
   error(error: unknown): void;
 }
@@ -52,9 +59,12 @@ export interface LeaseEvents {
 export class PartitionLeases {
   readonly #held = new Map<number, Held>();
   readonly #leaving = new Set<number>();
+  /** Neither held nor to be taken: being given back, or lost and still worked on here. */
+  readonly #endingHere = new Set<number>();
   /** What the bucket says now. */
   readonly #records = new Map<number, { record: LeaseRecord | undefined; revision: number }>();
   readonly #runners = new Set<string>();
+  readonly #runnerKey: string;
   #watches: { stop(): void }[] = [];
   #timers: NodeJS.Timeout[] = [];
   #started = false;
@@ -67,7 +77,9 @@ export class PartitionLeases {
     private readonly instance: string,
     private readonly partitions: number,
     private readonly events: LeaseEvents,
-  ) {}
+  ) {
+    this.#runnerKey = `runner.${encodeToken(instance)}`;
+  }
 
   async start(): Promise<void> {
     for (let partition = 0; partition < this.partitions; partition++)
@@ -75,14 +87,14 @@ export class PartitionLeases {
     await this.#beat();
     this.#watches = [
       await this.store.watch('runner.*', (key, value) => {
-        const runner = key.slice('runner.'.length);
-        if (value) this.#runners.add(runner);
-        else this.#runners.delete(runner);
+        if (value) this.#runners.add(key);
+        else this.#runners.delete(key);
         this.#settle();
       }),
       await this.store.watch('partition.*', (key, value, revision) => {
-        const record = value && (JSON.parse(Buffer.from(value).toString()) as LeaseRecord);
-        this.#records.set(Number(key.slice('partition.'.length)), { record, revision });
+        const partition = Number(key.slice('partition.'.length));
+        if (!this.#records.has(partition)) return;
+        this.#records.set(partition, { record: value && decode(value), revision });
         this.#settle();
       }),
     ];
@@ -104,7 +116,7 @@ export class PartitionLeases {
   async leave(): Promise<void> {
     this.#stopping = true;
     await this.#settling;
-    await this.store.delete(`runner.${this.instance}`).catch((error: unknown) => this.events.error(error));
+    await this.store.delete(this.#runnerKey).catch((error: unknown) => this.events.error(error));
     for (const partition of this.#held.keys()) this.#markSurplus(partition);
   }
 
@@ -116,15 +128,31 @@ export class PartitionLeases {
   /** The owner has stopped working on the partition; `clean` when nothing was left half done. */
   async giveBack(partition: number, clean: boolean): Promise<void> {
     const lease = this.#held.get(partition);
+    if (!lease) return;
     this.#held.delete(partition);
     this.#leaving.delete(partition);
-    if (!lease) return;
-    const record: LeaseRecord = { owner: this.instance, state: 'free', clean };
-    await this.store.update(`partition.${partition}`, encode(record), lease.revision);
+    this.#endingHere.add(partition);
+    try {
+      const key = `partition.${partition}`;
+      const record = encode({ owner: this.instance, state: 'free', clean } satisfies LeaseRecord);
+      for (let revision: number | undefined = lease.revision; revision !== undefined;) {
+        if ((await this.store.update(key, record, revision)) !== undefined) return;
+        // A renewal was under way, and has moved the revision on.
+        revision = await this.#ownRevision(partition);
+      }
+    } finally {
+      this.stopped(partition);
+    }
+  }
+
+  /** Nothing of a lost lease is worked on here any more. */
+  stopped(partition: number): void {
+    this.#endingHere.delete(partition);
+    this.#settle();
   }
 
   async #beat(): Promise<void> {
-    if (!this.#stopping) await this.store.put(`runner.${this.instance}`, encode({}), { ttlMs: LEASE_TTL_MS });
+    if (!this.#stopping) await this.store.put(this.#runnerKey, encode({}), { ttlMs: LEASE_TTL_MS });
   }
 
   async #renewAll(): Promise<void> {
@@ -138,10 +166,12 @@ export class PartitionLeases {
           });
           if (revision === undefined) {
             // Our own renewal may have been stored and only its ack lost; then the bucket still says that it is ours.
-            const now = await this.store.entry(`partition.${lease.partition}`);
-            const owner = now && (JSON.parse(Buffer.from(now.value).toString()) as LeaseRecord);
-            if (now && owner?.owner === this.instance && owner.state === 'held') lease.revision = now.revision;
-            else this.#lose(lease.partition);
+            const own = await this.#ownRevision(lease.partition);
+            if (own !== undefined) lease.revision = own;
+            else this.#lose(lease);
+          } else if (!lease.isValid()) {
+            // Too late: what was told that it may not go on has given up.
+            this.#lose(lease);
           } else {
             lease.revision = revision;
             lease.validUntil = sentAt + LEASE_TTL_MS - MARGIN_MS;
@@ -153,16 +183,25 @@ export class PartitionLeases {
     );
   }
 
+  /** Revision of the partition's record while it says that we hold it. */
+  async #ownRevision(partition: number): Promise<number | undefined> {
+    const now = await this.store.entry(`partition.${partition}`);
+    const record = now && decode(now.value);
+    return record?.owner === this.instance && record.state === 'held' ? now?.revision : undefined;
+  }
+
   #dropExpired(): void {
-    const now = performance.now();
-    for (const lease of this.#held.values()) if (now > lease.validUntil) this.#lose(lease.partition);
+    for (const lease of [...this.#held.values()]) if (!lease.isValid()) this.#lose(lease);
     this.#settle();
   }
 
-  #lose(partition: number): void {
-    if (!this.#held.delete(partition)) return;
-    this.#leaving.delete(partition);
-    this.events.lost(partition);
+  #lose(lease: Held): void {
+    // By the time that a renewal is refused, the partition may have been given back, and even taken anew.
+    if (this.#held.get(lease.partition) !== lease) return;
+    this.#held.delete(lease.partition);
+    this.#leaving.delete(lease.partition);
+    this.#endingHere.add(lease.partition);
+    this.events.lost(lease.partition);
   }
 
   /** Brings what is held towards the fair share. One pass at a time; changes during a pass cause another. */
@@ -182,9 +221,10 @@ export class PartitionLeases {
       for (const partition of staying.slice(share)) this.#markSurplus(partition);
       if (this.#stopping) return;
       for (const [partition, { record, revision }] of this.#records) {
-        if (this.#held.size >= share) break;
+        if (this.#held.size >= share || this.#stopping) break;
         const mine = record?.owner === this.instance;
-        if (this.#held.has(partition) || (record?.state === 'held' && !mine)) continue;
+        if (this.#held.has(partition) || this.#endingHere.has(partition)) continue;
+        if (record?.state === 'held' && !mine) continue;
         await this.#take(partition, record, revision);
       }
     }
@@ -210,10 +250,26 @@ export class PartitionLeases {
       ? await this.store.update(key, record, revision, ttl)
       : await this.store.create(key, record, ttl);
     if (taken === undefined) return;
-    const clean = before?.state === 'free' && before.clean;
-    const lease = { partition, fence: taken, clean };
-    this.#held.set(partition, { ...lease, revision: taken, validUntil: sentAt + LEASE_TTL_MS - MARGIN_MS });
+    const lease: Held = {
+      partition,
+      fence: taken,
+      clean: before?.state === 'free' && before.clean,
+      revision: taken,
+      validUntil: sentAt + LEASE_TTL_MS - MARGIN_MS,
+      isValid: () => performance.now() <= lease.validUntil,
+    };
+    this.#held.set(partition, lease);
     this.events.acquired(lease);
+  }
+}
+
+/** A record that nobody of us wrote holds no partition back. */
+function decode(value: Uint8Array): LeaseRecord {
+  try {
+    const { owner, state, clean } = JSON.parse(Buffer.from(value).toString()) as LeaseRecord;
+    return { owner, state, clean };
+  } catch {
+    return { owner: '', state: 'free', clean: false };
   }
 }
 

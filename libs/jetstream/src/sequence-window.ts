@@ -56,9 +56,4 @@ export class SequenceWindow<M> {
     }
     return last;
   }
-
-  clear(): void {
-    this.#entries.clear();
-    this.#bytes = 0;
-  }
 }

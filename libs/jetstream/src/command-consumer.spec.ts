@@ -1,0 +1,273 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Recorder, backlog, briefly, byKey, command, endless, inOrder, store, type Run } from './spec/commands.js';
+import { OWNER_GROUP, STREAM, partitionConsumerName } from './topology.js';
+
+let nats: TestNats;
+let frontend: NatsConnection;
+let runs: Run[];
+let recorders: Recorder[];
+
+beforeEach(async () => {
+  nats = await startTestNats({ topology: { partitions: 2 } });
+  frontend = await nats.connect('mcp-frontend');
+  runs = [];
+  recorders = [];
+});
+afterEach(async () => {
+  await Promise.all(recorders.map(({ consumer }) => consumer.drain(0)));
+  await nats.dispose();
+});
+
+async function start(
+  instance: string,
+  act?: Parameters<typeof Recorder.start>[3],
+  options?: Parameters<typeof Recorder.start>[4],
+): Promise<Recorder> {
+  const recorder = await Recorder.start(nats, instance, runs, act, options);
+  recorders.push(recorder);
+  return recorder;
+}
+
+const handed = (count: number, timeoutMs = 20_000) =>
+  waitFor(() => runs.length >= count, { what: `${count} commands handed over, not ${runs.length}`, timeoutMs });
+
+async function pinOf(jsm: JetStreamManager, consumer: string): Promise<string> {
+  const info = await jsm.consumers.info(STREAM.commands, consumer);
+  return (info as unknown as { priority_groups: { pinned_client_id: string }[] }).priority_groups[0]!.pinned_client_id;
+}
+
+describe('the ordered keyed consumer', () => {
+  it('runs every command once and each key in order, while owners come and go in order', async () => {
+    await store(frontend, backlog(30, 10));
+    const a = await start('a', briefly);
+    await handed(40);
+    await start('b', briefly);
+    await waitFor(() => runs.some(({ by }) => by === 'b'), { what: 'a share for the second runner' });
+    await store(
+      frontend,
+      backlog(30, 10).map((envelope) => ({ ...envelope, args: { n: 10 + Number(envelope.args['n']) } })),
+    );
+    await a.consumer.drain(5_000);
+    await handed(600);
+    expect(byKey(runs)).toEqual(inOrder(30, 20));
+    expect(runs.filter(({ mayHaveBegun }) => mayHaveBegun)).toEqual([]);
+    expect(recorders.flatMap(({ stuck, errors }) => [...stuck, ...errors])).toEqual([]);
+  });
+
+  it('does not run again what has ended when its owner died before it could say so', async () => {
+    await store(
+      frontend,
+      [0, 1, 2].map((n) => command('key', { n })),
+    );
+    const a = await start('a', async (delivery, { args }) => (args['n'] === 1 ? endless(delivery) : undefined));
+    await handed(2);
+    // The first has its outcome; nobody has heard so but the stream.
+    await a.die();
+    await start('a');
+    await handed(4);
+    expect(runs.map(({ n, mayHaveBegun }) => [n, mayHaveBegun])).toEqual([
+      [0, false],
+      [1, false],
+      [1, true],
+      [2, false],
+    ]);
+  });
+
+  describe('after an owner that did not finish', () => {
+    const some = () => [command('x', { n: 0 }), command('y', { n: 0 }), command('x', { n: 1 }), command('y', { n: 1 })];
+    const flags = () => runs.map(({ key, n, mayHaveBegun }) => `${key}${String(n)}${mayHaveBegun ? '?' : ''}`).sort();
+
+    it('hands the first unfinished command of each key over as one that may have begun, and no other', async () => {
+      await store(frontend, some());
+      const a = await start('a', endless);
+      await handed(2);
+      await a.die();
+      runs.length = 0;
+      await start('a');
+      await store(frontend, [command('z', { n: 0 })]);
+      await handed(5);
+      expect(flags()).toEqual(['x0?', 'x1', 'y0?', 'y1', 'z0']);
+    });
+
+    it('remembers so when the next owner dies before it has begun anything', async () => {
+      await store(frontend, some());
+      const a = await start('a', endless);
+      await handed(2);
+      await a.die();
+      const b = await start('a', endless, { concurrencyPerPartition: 0 });
+      await waitFor(() => b.consumer.buffered === 4, { what: 'the commands read' });
+      await b.die();
+      runs.length = 0;
+      await start('a');
+      await handed(4);
+      expect(flags()).toEqual(['x0?', 'x1', 'y0?', 'y1']);
+    });
+
+    it('remembers so when the server crashes as well', async () => {
+      await store(frontend, some());
+      const a = await start('a', endless);
+      await handed(2);
+      await a.die();
+      await nats.crash();
+      runs.length = 0;
+      await start('a');
+      await handed(4);
+      expect(flags()).toEqual(['x0?', 'x1', 'y0?', 'y1']);
+    });
+
+    it('has forgotten it when an owner in between has finished everything', async () => {
+      await store(frontend, some());
+      const a = await start('a', endless);
+      await handed(2);
+      await a.die();
+      runs.length = 0;
+      const b = await start('a');
+      await handed(4);
+      await b.consumer.drain(5_000);
+      await store(frontend, some());
+      runs.length = 0;
+      await start('c');
+      await handed(4);
+      expect(flags()).toEqual(['x0', 'x1', 'y0', 'y1']);
+    });
+  });
+
+  it('reads no more ahead than it may, and loses nothing by pausing', async () => {
+    await store(frontend, backlog(20, 15, 'x'.repeat(20_000)));
+    const a = await start('a', briefly, { windowBytesPerPartition: 400_000 });
+    let most = 0;
+    await waitFor(
+      () => {
+        most = Math.max(most, a.consumer.buffered);
+        return runs.length >= 300;
+      },
+      { what: 'all commands', timeoutMs: 20_000 },
+    );
+    expect(byKey(runs)).toEqual(inOrder(20, 15));
+    // Two partitions, each with its limit and one command that crosses it.
+    expect(most).toBeLessThanOrEqual(2 * (400_000 / 20_000 + 1));
+  });
+
+  it('holds a key back whose command was left, goes on with the others, and leaves the rest to the next owner', async () => {
+    await store(frontend, backlog(4, 3));
+    const a = await start('a', ({ key }) => Promise.resolve(key.endsWith('k1') ? 'left' : undefined));
+    await handed(10);
+    await a.consumer.drain(5_000);
+    expect(byKey(runs)).toEqual({ ...inOrder(4, 3), k1: [0] });
+    runs.length = 0;
+    await start('b');
+    await handed(3);
+    expect(runs.map(({ n, mayHaveBegun }) => [n, mayHaveBegun])).toEqual([
+      [0, true],
+      [1, false],
+      [2, false],
+    ]);
+  });
+
+  it('aborts what runs when draining takes too long', async () => {
+    await store(frontend, [command('key', { n: 0 }), command('key', { n: 1 })]);
+    const a = await start('a', endless);
+    await handed(1);
+    await a.consumer.drain(50);
+    expect(runs).toHaveLength(1);
+    await start('b');
+    await handed(3);
+    expect(runs.slice(1).map(({ n, mayHaveBegun }) => [n, mayHaveBegun])).toEqual([
+      [0, true],
+      [1, false],
+    ]);
+  });
+
+  it('runs every command once and in order over crashes of the server and cuts of its connection', async () => {
+    const a = await start('a', briefly);
+    const half = backlog(25, 10);
+    const later = half.map((envelope) => ({
+      ...command(envelope.ordering_key, { n: 10 + Number(envelope.args['n']) }),
+    }));
+    const stored = store(frontend, half);
+    await handed(30);
+    await nats.crash();
+    await stored;
+    const storedLater = store(frontend, later);
+    await handed(200);
+    await a.nc.reconnect();
+    await storedLater;
+    await handed(400);
+    await a.nc.reconnect();
+    await handed(500);
+    expect(byKey(runs)).toEqual(inOrder(25, 20));
+    expect(runs.filter(({ mayHaveBegun }) => mayHaveBegun)).toEqual([]);
+    expect(a.stuck).toEqual([]);
+  });
+
+  it.each(['under the pin of the owner', 'in place of the owner'])(
+    'notices when somebody else is given its deliveries %s, and keeps the order',
+    async (how) => {
+      await start('a', briefly);
+      const sre = await nats.connect('sre');
+      const jsm = await jetstreamManager(sre);
+      const name = partitionConsumerName(0);
+      const keys = Array.from({ length: 8 }, (_, k) => `k${k}`);
+      const append = (n: number) =>
+        store(
+          frontend,
+          keys.map((key) => command(key, { n })),
+        );
+      await append(0);
+      await handed(8);
+
+      const pull: { batch: number; expires: number; group: string; id?: string } = {
+        batch: 2,
+        expires: 5_000_000_000,
+        group: OWNER_GROUP,
+      };
+      if (how === 'in place of the owner') await jsm.consumers.unpin(STREAM.commands, name, OWNER_GROUP);
+      else pull.id = await pinOf(jsm, name);
+      let stolen = 0;
+      sre.subscribe('_INBOX_sre.thief', {
+        callback: (_error, message) => {
+          if (message.data.length > 0) stolen += 1;
+        },
+      });
+      sre.publish(`$JS.API.CONSUMER.MSG.NEXT.${STREAM.commands}.${name}`, JSON.stringify(pull), {
+        reply: '_INBOX_sre.thief',
+      });
+      await sre.flush();
+      for (const n of [1, 2, 3]) await append(n);
+      await handed(32);
+      expect(stolen).toBeGreaterThan(0);
+      expect(byKey(runs)).toEqual(inOrder(8, 4));
+    },
+  );
+
+  it('begins nothing under a lease that has run out, also before any timer could say so', async () => {
+    await store(frontend, [command('blocking', { n: 0 }), ...backlog(6, 1)]);
+    let blocked = false;
+    await start('a', (_delivery, { ordering_key: key }) => {
+      // An action that lets no other code of its process run, and the others are next in line.
+      if (key === 'blocking' && !blocked) {
+        blocked = true;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4_000);
+      }
+      return Promise.resolve();
+    });
+    await handed(7);
+    const blocking = runs.find(({ key }) => key === 'blocking')!;
+    const samePartition = runs.filter(({ by, fence }) => by === 'a' && fence === blocking.fence);
+    expect(samePartition).toEqual([blocking]);
+  });
+
+  it('calls for the end of the process when an action goes on although its lease is lost', async () => {
+    let end!: () => void;
+    const deaf = new Promise<void>((resolve) => (end = resolve));
+    await store(frontend, [command('deaf', { n: 0 })]);
+    const a = await start('a', () => deaf);
+    await handed(1);
+    await a.nc.close();
+    await waitFor(() => a.stuck.length > 0, { what: 'the call for the end' });
+    end();
+  });
+});

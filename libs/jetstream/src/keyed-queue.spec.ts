@@ -1,0 +1,117 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Priority } from '@callboard/envelope';
+import { KeyedQueue } from './keyed-queue.js';
+
+interface Item {
+  key: string;
+  priority: Priority;
+  n: number;
+}
+
+/** A queue whose items end when the test says so. */
+function controlled(concurrency: number) {
+  const started: Item[] = [];
+  const running = new Map<Item, () => void>();
+  const queue = new KeyedQueue<Item>(concurrency, (item) => {
+    started.push(item);
+    return new Promise<void>((resolve) => running.set(item, resolve));
+  });
+  const end = async (item: Item) => {
+    running.get(item)!();
+    running.delete(item);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { queue, started, running, end };
+}
+
+const item = (key: string, n: number, priority: Priority = 'normal'): Item => ({ key, n, priority });
+
+function random(seed: number): () => number {
+  let state = seed;
+  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+}
+
+describe('a keyed queue', () => {
+  it.each([1, 7, 42, 20_260_728])(
+    'never runs two items of a key at once, and runs each key in the order of pushes, on random schedule %d',
+    async (seed) => {
+      const next = random(seed);
+      const { queue, started, running, end } = controlled(5);
+      const pushed: Item[] = [];
+      const wrong: string[] = [];
+      const priorities = ['high', 'normal', 'low'] as const;
+      for (let step = 0; step < 2_000; step++) {
+        if (next() < 0.5) {
+          const one = item(`k${Math.floor(next() * 12)}`, step, priorities[Math.floor(next() * 3)]);
+          pushed.push(one);
+          queue.push(one);
+        } else if (running.size > 0) {
+          await end([...running.keys()][Math.floor(next() * running.size)]!);
+        }
+        const keys = [...running.keys()].map(({ key }) => key).sort();
+        if (new Set(keys).size !== keys.length || keys.length > 5) wrong.push(`step ${step}: ${keys.join(' ')}`);
+      }
+      expect(wrong).toEqual([]);
+      while (running.size > 0) await end(running.keys().next().value!);
+      expect(started).toHaveLength(pushed.length);
+      for (let k = 0; k < 12; k++) {
+        const numbers = (items: Item[]) => items.filter(({ key }) => key === `k${k}`).map(({ n }) => n);
+        expect(numbers(started)).toEqual(numbers(pushed));
+      }
+      expect(queue.keys).toBe(0);
+    },
+  );
+
+  it('takes high before normal before low among the keys that are ready', async () => {
+    const { queue, started, end } = controlled(1);
+    queue.push(item('a', 0));
+    queue.push(item('b', 1, 'low'));
+    queue.push(item('c', 2));
+    queue.push(item('d', 3, 'high'));
+    queue.push(item('e', 4, 'high'));
+    for (let i = 0; i < 5; i++) await end(started[i]!);
+    expect(started.map(({ key }) => key).join('')).toBe('adecb');
+  });
+
+  it('does not let a high priority overtake an earlier item of its own key', async () => {
+    const { queue, started, end } = controlled(2);
+    queue.push(item('a', 0, 'low'));
+    queue.push(item('a', 1, 'high'));
+    expect(started.map(({ n }) => n)).toEqual([0]);
+    await end(started[0]!);
+    expect(started.map(({ n }) => n)).toEqual([0, 1]);
+  });
+
+  it('lets the keys take turns', async () => {
+    const { queue, started, end } = controlled(1);
+    for (let n = 0; n < 3; n++) queue.push(item('busy', n));
+    queue.push(item('other', 0));
+    for (let i = 0; i < 4; i++) await end(started[i]!);
+    expect(started.map(({ key, n }) => `${key}${n}`)).toEqual(['busy0', 'other0', 'busy1', 'busy2']);
+  });
+
+  it('that is stopped starts nothing more, and is stopped for everyone who asked when the last item has ended', async () => {
+    const { queue, started, running, end } = controlled(2);
+    for (const key of ['a', 'a', 'b', 'c']) queue.push(item(key, 0));
+    let stopped = 0;
+    const stops = [queue.stop(), queue.stop()].map((stop) => stop.then(() => (stopped += 1)));
+    queue.push(item('d', 0));
+    await end(started[0]!);
+    expect(running.size).toBe(1);
+    expect(stopped).toBe(0);
+    await end(started[1]!);
+    await Promise.all(stops);
+    await queue.stop();
+    expect(started.map(({ key }) => key)).toEqual(['a', 'b']);
+    expect(queue.keys).toBe(0);
+  });
+
+  it('holds a key for as long as its item does not settle, and no other key', async () => {
+    const { queue, started, end } = controlled(2);
+    queue.push(item('stuck', 0));
+    for (let n = 0; n < 50; n++) queue.push(item('free', n));
+    for (let n = 0; n < 50; n++) await end(started[n + 1]!);
+    expect(queue.running).toBe(1);
+    expect(started).toHaveLength(51);
+  });
+});
