@@ -1,7 +1,7 @@
 /** What a run has to say: the figures, each second line in the log with the kill that explains it, and the history of each key that broke a rule. */
 import type { Answer } from './answer.js';
 import type { ExplainedDuplicate, Finding } from './checker.js';
-import type { History } from './history.js';
+import type { Call, History } from './history.js';
 import type { FaultReport } from './run.js';
 
 /** Beyond this a report helps nobody; the count says how many there are. */
@@ -11,20 +11,31 @@ const FINDINGS_SHOWN = 40;
 export function renderFigures({ history, verdict, loadMs, restMs, retries, stopFailure }: FaultReport): string[] {
   const kills = new Map<string, number>();
   for (const { process } of history.kills) kills.set(process, (kills.get(process) ?? 0) + 1);
-  const waits = history.calls
-    .map(({ attempts }) => (attempts.at(-1)?.answeredAt ?? 0) - (attempts[0]?.sentAt ?? 0))
-    .sort((a, b) => a - b);
-  const quantile = (part: number) => waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0;
+  const byWait = [...history.calls].sort((a, b) => waitOf(a) - waitOf(b));
+  const quantile = (part: number) => waitOf(byWait[Math.min(byWait.length - 1, Math.floor(byWait.length * part))]);
   return [
     `calls                 ${history.calls.length} (${Math.round(history.calls.length / (loadMs / 1000))} a second)`,
     `retries               ${retries}`,
     `wait for a result     p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(1)} ms, retries included`,
+    `longest wait          ${renderCall(byWait.at(-1))}`,
     `kills                 ${[...kills].map(([process, count]) => `${process} ${count}`).join(', ') || 'none'}`,
     `commands, outcomes    ${history.commands.length}, ${history.outcomes.length}`,
     `lines in append.log   ${history.effects.length}, of which ${verdict.explained.length} a kill explains`,
     `duration              ${(loadMs / 1000).toFixed(1)} s under load, ${(restMs / 1000).toFixed(1)} s to rest`,
     `end of the stack      ${stopFailure === undefined ? 'clean' : 'not clean'}`,
   ];
+}
+
+function waitOf(call: Call | undefined): number {
+  return (call?.attempts.at(-1)?.answeredAt ?? 0) - (call?.attempts[0]?.sentAt ?? 0);
+}
+
+function renderCall(call: Call | undefined): string {
+  if (!call) return 'none';
+  const attempts = call.attempts.map(
+    ({ client, sentAt, answeredAt, answer }) => `${client} after ${answeredAt - sentAt} ms: ${renderAnswer(answer)}`,
+  );
+  return [`${call.key} value ${call.value}`, ...attempts].join('\n                      ');
 }
 
 export function renderExplained(explained: readonly ExplainedDuplicate[]): string[] {
