@@ -38,8 +38,8 @@ export default tseslint.config(
     rules: { 'no-console': 'off' },
   },
   {
-    // Specs may reach every kind of project: they start real servers and real apps.
-    files: ['**/*.spec.ts'],
+    // Specs, and what only they use, may reach every kind of project: they start real servers and real apps.
+    files: ['**/*.spec.ts', '**/src/spec/**/*.ts', '**/spec-*.ts'],
     rules: { '@nx/enforce-module-boundaries': 'off' },
   },
 );
