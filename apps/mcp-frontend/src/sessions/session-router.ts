@@ -319,7 +319,7 @@ export class SessionRouter {
 
   #takeOver(session: Session, stream: string, { request, headers }: OpenRecord): void {
     if (this.#draining) return;
-    this.deps.log.info({ session: session.id, stream, method: request.method }, 'taking a request over');
+    this.deps.log.info({ stream, method: request.method }, 'taking a request over');
     const exchange = this.parts.exchanges.continue(session, stream, request);
     this.#run(exchange, (name) => headers[name]).catch(this.#warn);
   }

@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { ActionSet, defineAction, inputRequired } from '@callboard/actions';
 import { BUCKET, KeyValueStore, STREAM } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { Client as SdkClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { z } from 'zod';
 import {
@@ -14,6 +16,8 @@ import {
   type SpecReplica,
   type SpecReplicaOptions,
 } from './spec-sessions.js';
+
+const RECONNECT = { initialReconnectionDelay: 100, maxReconnectionDelay: 100, reconnectionDelayGrowFactor: 1 };
 
 /** Running calls of `spec.held`, by name: they go on when the test says so. */
 const held = new Map<
@@ -691,23 +695,44 @@ describe('what there may be of everything', () => {
 describe('the app in processes of its own', () => {
   it('is killed while it serves a stream, which goes on at another, no message lost or doubled', async () => {
     const [a, b] = await Promise.all([startFrontProcess(nats, 'front-1'), startFrontProcess(nats, 'front-2')]);
+    const sdk = new SdkClient({ name: 'spec', version: '1' });
+    let url = a.url;
+    const transport = new StreamableHTTPClientTransport(new URL(url), {
+      fetch: (_, init) => fetch(url, init),
+      // Its default gives up after two attempts, which a slow machine can need to notice that a process is dead.
+      reconnectionOptions: { ...RECONNECT, maxRetries: 100 },
+    });
     try {
-      const client = await RawClient.connect(a.url);
-      const call = await client.call(a.url, 'spec.held', { name: 'killed' });
-      const action = await running('killed');
-      for (const value of [1, 2, 3]) action.progress(value);
+      const raw = await RawClient.connect(a.url);
+      const call = await raw.call(a.url, 'spec.held', { name: 'killed' });
+      await sdk.connect(transport);
+      const told: number[] = [];
+      let tellTwo!: () => void;
+      const two = new Promise<void>((resolve) => (tellTwo = resolve));
+      const onprogress = ({ progress }: { progress: number }) => void (told.push(progress) === 2 && tellTwo());
+      const sdkCall = sdk.callTool({ name: 'spec.held', arguments: { name: 'killed too' } }, undefined, { onprogress });
+      const both = await Promise.all([running('killed'), running('killed too')]);
+      for (const action of both) for (const value of [1, 2]) action.progress(value);
       const before = [await call.nextMessage(), await call.nextMessage()];
+      await two;
+
+      url = b.url;
       await a.kill('SIGKILL');
-      action.progress(4);
-      const resumed = await client.get(b.url, before[1]!.id);
-      const third = await resumed.nextMessage();
-      action.progress(5);
-      action.finish('done');
-      const after = [third!, ...(await resumed.messages())];
-      expect(progressOf([...(before as never[]), ...after])).toEqual([1, 2, 3, 4, 5]);
-      expect(textOf(after.at(-1)?.message)).toBe('done');
-      expect(effects.filter((effect) => effect === 'killed')).toHaveLength(1);
+      for (const action of both) action.progress(3);
+      const resumed = await raw.get(b.url, before[0]!.id);
+      const after = [await resumed.nextMessage(), await resumed.nextMessage()];
+      for (const action of both) {
+        action.progress(4);
+        action.finish('done');
+      }
+      const rest = await resumed.messages();
+      expect(progressOf([before[0]!, ...(after as never[]), ...rest])).toEqual([1, 2, 3, 4]);
+      expect(textOf(rest.at(-1)?.message)).toBe('done');
+      expect(textOf({ result: await sdkCall })).toBe('done');
+      expect(told).toEqual([1, 2, 3, 4]);
+      expect(effects.filter((effect) => effect.startsWith('killed'))).toHaveLength(2);
     } finally {
+      await sdk.close();
       await Promise.all([a.kill('SIGKILL'), b.kill('SIGTERM')]);
     }
   }, 60_000);

@@ -196,6 +196,7 @@ export async function startFrontProcess(nats: SpecNats, instance: string): Promi
       CALLBOARD_INSTANCE: instance,
       CALLBOARD_HTTP_PORT: '0',
       CALLBOARD_REQUEST_STATE_KEY: SECRET.toString('base64'),
+      CALLBOARD_SESSION_RETRY_MS: '100',
       CALLBOARD_LOG_LEVEL: 'error',
     },
   });

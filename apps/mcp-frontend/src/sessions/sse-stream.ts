@@ -48,6 +48,7 @@ export class SseStream {
     private readonly maxBacklog: number,
     private readonly forget: () => void,
   ) {
+    this.#cork();
     res.writeHead(200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-cache, no-transform',
@@ -105,8 +106,15 @@ export class SseStream {
       this.res.destroy();
       this.#close();
     } else {
+      this.#cork();
       this.res.write(text);
     }
+  }
+
+  /** What is written in one turn of the event loop goes out together. */
+  #cork(): void {
+    this.res.cork();
+    process.nextTick(() => this.res.uncork());
   }
 
   #close(): void {
