@@ -93,4 +93,9 @@ function count(option: string, text: string, least = 1): number {
 }
 
 // An interrupted run has clients that still wait: they end with the process.
-process.exit(await main());
+process.exit(
+  await main().catch((error: unknown) => {
+    console.error(error instanceof TypeError ? `${error.message}\n\n${USAGE}` : error);
+    return 2;
+  }),
+);
