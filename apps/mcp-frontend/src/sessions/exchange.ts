@@ -108,7 +108,8 @@ export class Exchange {
     const { session, request, options } = this;
     try {
       const server = makeServer();
-      server.onerror = options.onError;
+      // What the SDK says of an error can hold what the client sent.
+      server.onerror = ({ name }) => options.onError(new Error(`the protocol server met ${name}`));
       await this.#transport.connect(server, session.record.initialize);
       const letGo = session.readsEmptyEvents ? { closeSSEStream: () => this.detach() } : undefined;
       this.#transport.receive(request, letGo);

@@ -9,7 +9,7 @@
  * Questions travel over core NATS (`mcp.replica.<incarnation>`) and are answered or not; nothing relies on them but speed.
  */
 import { randomBytes } from 'node:crypto';
-import { encodeToken } from '@callboard/envelope';
+import { CallboardError, encodeToken } from '@callboard/envelope';
 import { BUCKET, KeyValueStore } from '@callboard/jetstream';
 import { errors, type NatsConnection } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -32,6 +32,8 @@ export interface ReplicaOptions {
 const EVERYONE = 'mcp.replicas';
 const ASK_TIMEOUT_MS = 1_000;
 const ASK_PATIENCE_MS = 3_000;
+/** What fits into one message of core NATS, with room to spare. */
+const MAX_QUESTION_BYTES = 1024 * 1024 - 4096;
 
 export class Replicas {
   readonly self: ReplicaId;
@@ -90,12 +92,13 @@ export class Replicas {
   }
 
   /**
-   * Asks one replica to do something. Tries for some seconds while it is there and does not answer, as it may be reconnecting;
-   * `undefined` when there was no answer.
+   * Asks one replica to do something. Tries for some seconds while it does not answer, as it may be reconnecting; `undefined` when
+   * there was no answer.
+   * @throws CallboardError `payload_too_large`
    */
   async ask({ incarnation }: ReplicaId, question: Question): Promise<boolean | undefined> {
     const until = Date.now() + ASK_PATIENCE_MS;
-    const data = JSON.stringify(question);
+    const data = encode(question);
     do {
       try {
         const reply = await this.nc.request(`mcp.replica.${incarnation}`, data, { timeout: ASK_TIMEOUT_MS });
@@ -103,19 +106,27 @@ export class Replicas {
       } catch (error) {
         // No subscription there: it is gone, or not back yet.
         if (isNoResponders(error)) await delay(100);
+        else if (!(error instanceof errors.TimeoutError)) throw error;
       }
     } while (Date.now() < until);
     return undefined;
   }
 
+  /** @throws CallboardError `payload_too_large` */
   tellEveryone(question: Question): void {
-    this.nc.publish(EVERYONE, JSON.stringify(question));
+    this.nc.publish(EVERYONE, encode(question));
   }
 
   async #beat(): Promise<void> {
     const { instance, incarnation } = this.self;
     await this.store.put(keyOf(instance), Buffer.from(incarnation), { ttlMs: this.options.heartbeatTtlMs });
   }
+}
+
+function encode(question: Question): Uint8Array {
+  const data = Buffer.from(JSON.stringify(question));
+  if (data.byteLength > MAX_QUESTION_BYTES) throw new CallboardError('payload_too_large');
+  return data;
 }
 
 function isNoResponders(error: unknown): boolean {

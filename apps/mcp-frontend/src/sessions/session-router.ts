@@ -336,7 +336,10 @@ export class SessionRouter {
       });
       const server = this.#newServer(session, (name) => header(req, name), '');
       const initialize = request.method === 'initialize' ? undefined : session.record.initialize;
-      transport.connect(server, initialize).then(() => transport.receive(request), reject);
+      transport
+        .connect(server, initialize)
+        .then(() => transport.receive(request))
+        .catch(reject);
     });
   }
 

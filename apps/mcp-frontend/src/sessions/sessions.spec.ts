@@ -593,6 +593,16 @@ describe('a question to the client', () => {
     expect(textOf((await call.messages()).at(-1)?.message)).toBe('Hello, Ada');
   });
 
+  it('whose answer is larger than a message between replicas is refused where it arrives', async () => {
+    const [a, b] = await twoReplicas();
+    const client = await RawClient.connect(a.url, { capabilities: ELICITATION });
+    const call = await client.call(a.url, 'spec.asks');
+    const { id } = (await call.nextMessage())!.message;
+    expect((await client.send(b.url, answerTo(id, 'x'.repeat(1024 * 1024)))).status).toBe(413);
+    expect((await client.send(b.url, answerTo(id, 'Ada'))).status).toBe(202);
+    expect(textOf((await call.messages()).at(-1)?.message)).toBe('Hello, Ada');
+  });
+
   it('is asked again by the replica that takes the request over, and the answer to the old one changes nothing', async () => {
     const [a, b] = await twoReplicas();
     const client = await RawClient.connect(a.url, { capabilities: ELICITATION });

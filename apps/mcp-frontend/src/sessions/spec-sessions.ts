@@ -48,7 +48,8 @@ export async function startSpecRunner(nats: SpecNats, actions: ActionSet): Promi
     throw error;
   };
   const store = await KeyValueStore.open(nc, BUCKET.actions);
-  const announcer = new Announcer(store, actions, { service: 'spec', instance: 'spec-runner' }, rethrow);
+  // A beat that fails is followed by another: nats-server may be away.
+  const announcer = new Announcer(store, actions, { service: 'spec', instance: 'spec-runner' }, () => undefined);
 
   const handle = async ({ data, signal }: Delivery) => {
     const command = parseEnvelope(data);

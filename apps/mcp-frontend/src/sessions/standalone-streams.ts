@@ -68,7 +68,8 @@ export class StandaloneStreams {
     if (position === undefined && holder && (await this.#isOpenAt(session.id, holder))) return false;
     let overtaken = false;
     const take = (record: SessionRecord) => {
-      overtaken = position === undefined && record.standalone.holder?.incarnation !== holder?.incarnation;
+      const { holder: now } = record.standalone;
+      overtaken = position === undefined && now !== undefined && now.incarnation !== holder?.incarnation;
       if (overtaken) return false;
       record.standalone = { ...record.standalone, holder: replicas.self };
       return true;
@@ -76,7 +77,9 @@ export class StandaloneStreams {
     await records.change(session, take);
     // Two came at once: the other was first.
     if (overtaken || (position === undefined && this.holds(session.id))) return false;
-    if (holder && !replicas.isSelf(holder)) void replicas.ask(holder, { about: 'standalone_end', session: session.id });
+    if (holder && !replicas.isSelf(holder)) {
+      replicas.ask(holder, { about: 'standalone_end', session: session.id }).catch(this.parts.onError);
+    }
     this.end(session.id);
 
     const sse = streams.open(res, session.id);
