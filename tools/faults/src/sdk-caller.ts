@@ -17,6 +17,8 @@ const RECONNECTION = {
 
 export class SdkCaller implements Caller {
   #client: Client | undefined;
+  /** What the SDK met and did not throw: a broken stream, a resumption that failed. */
+  #trouble = '';
 
   constructor(
     readonly url: string,
@@ -26,6 +28,7 @@ export class SdkCaller implements Caller {
   ) {}
 
   async call(call: ToolCall): Promise<Answer> {
+    this.#trouble = '';
     try {
       this.#client ??= await this.#connect();
       const result = await this.#client.callTool(
@@ -43,7 +46,8 @@ export class SdkCaller implements Caller {
       if (error instanceof SdkHttpError) return { kind: 'refused', code: `http_${error.status}`, message: '' };
       // A client whose connection broke is given up with it; the next attempt negotiates anew.
       await this.close();
-      return { kind: 'lost', reason: (error as Error).message };
+      const reason = (error as Error).message;
+      return { kind: 'lost', reason: this.#trouble ? `${reason}; before that: ${this.#trouble}` : reason };
     }
   }
 
@@ -52,6 +56,7 @@ export class SdkCaller implements Caller {
       { name: 'callboard-faults-sdk', version: '1.0.0' },
       { versionNegotiation: { mode: this.era === 'modern' ? { pin: '2026-07-28' } : 'legacy' } },
     );
+    client.onerror = ({ message }) => (this.#trouble = message);
     const headers: { [name: string]: string } =
       this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
     const transport = new StreamableHTTPClientTransport(new URL(this.url), {
