@@ -21,7 +21,8 @@ announceReady({ ops: opsPort });
 log.info({ ops_port: opsPort }, 'running');
 
 stopOnSignal(log, async () => {
-  await runner.announcer.stop();
+  // A server that is away must not keep what runs from being finished; the announcement then expires.
+  await runner.announcer.stop().catch((err: unknown) => log.warn({ err }, 'the announcement could not be taken back'));
   await app.close();
   await runner.nc.drain();
   await runner.ops.stop();

@@ -7,6 +7,8 @@
  *
  * Guaranteed: `ended` is returned only when the stream holds an outcome of this command. Not guaranteed: that the effect of the
  * action happened once; a process that dies between effect and outcome leaves a command that is run again with a higher attempt.
+ *
+ * Whatever an action throws or returns, its command ends: what cannot be told to a caller as it is becomes a failure.
  */
 import {
   ActionError,
@@ -33,7 +35,6 @@ import {
   type ProgressLog,
 } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
-import { ZodError } from 'zod';
 import type { RunnerMetrics } from './metrics.js';
 import { RunningCommand } from './running-command.js';
 
@@ -58,6 +59,16 @@ export class CommandRunner {
 
   /** Never rejects. `left` only when this process is stopping or may no longer run the command. */
   async run(delivery: Delivery): Promise<Handled> {
+    try {
+      return await this.#run(delivery);
+    } catch (error) {
+      if (!(error instanceof MayNoLonger))
+        this.deps.log.error({ err: error }, 'a command is left: a fault of the runner');
+      return 'left';
+    }
+  }
+
+  async #run(delivery: Delivery): Promise<Handled> {
     const command = this.#read(delivery);
     if (command instanceof CallboardError) return this.#refuse(delivery, command);
 
@@ -68,16 +79,19 @@ export class CommandRunner {
     const wrongArguments = argumentsError(action, command);
     if (wrongArguments) return this.#end(delivery, command, { status: 'failed', error: wrongArguments, attempts: 0 });
 
-    let attempt = delivery.mayHaveBegun ? await this.#nextAttemptAfterAnotherOwner(command) : 1;
+    let attempt = delivery.mayHaveBegun ? await this.#nextAttemptAfterAnotherOwner(delivery, command) : 1;
     for (; ; attempt += 1) {
-      if (delivery.signal.aborted) return 'left';
       // An expired command is never started.
       if (Date.now() >= Date.parse(command.deadline_at)) return this.#endByDeadline(delivery, command, attempt - 1);
-      if (attempt > 1) await this.#recordAttempt(command, attempt);
+      if (attempt > 1) await this.#recordAttempt(delivery, command, attempt);
+      if (delivery.signal.aborted) return 'left';
 
       const went = await this.#attempt(action, command, delivery, attempt);
       // A success is worth writing even when the lease is gone: it saves the next owner a second effect, and the stream arbitrates.
-      if (delivery.signal.aborted && went.kind !== 'succeeded') return 'left';
+      if (delivery.signal.aborted && went.kind !== 'succeeded') {
+        if (went.kind === 'deadline') await went.settled;
+        return 'left';
+      }
 
       switch (went.kind) {
         case 'succeeded':
@@ -120,7 +134,7 @@ export class CommandRunner {
       { sequence: delivery.sequence, code: error.code, reason: error.message },
       'refused a message that is no command',
     );
-    await this.#deadLetter(delivery, error.code, 0, error.toBody());
+    await this.#deadLetter(delivery, address.correlationId, error.code, 0, error.toBody());
     const named = {
       tenant_id: address.tenantId,
       correlation_id: address.correlationId,
@@ -144,10 +158,13 @@ export class CommandRunner {
     let timer: NodeJS.Timeout | undefined;
     delivery.acting = true;
     const handled = act(action, command, running).then(
-      (returned): Attempt => ({ kind: 'succeeded', result: toResult(action, returned) }),
+      (returned): Attempt => {
+        const result = toResult(action, returned);
+        return result ? { kind: 'succeeded', result } : { kind: 'failed', error: errorOf('action_failed', command) };
+      },
       (error: unknown): Attempt => this.#classify(error, command, running),
     );
-    void handled.finally(() => (delivery.acting = false));
+    void handled.then(() => (delivery.acting = false));
     const deadline = new Promise<Attempt>((resolve) => {
       timer = setTimeout(
         () => {
@@ -173,27 +190,27 @@ export class CommandRunner {
       };
       return { kind: error.retryable ? 'retryable' : 'failed', error: body };
     }
-    if (error instanceof ZodError) return { kind: 'failed', error: errorOf('invalid_arguments', command) };
-    // What a handler throws unforeseen may hold anything, so the caller gets only the code; the log gets the error, without payload.
+    // What a handler throws unforeseen may hold anything, in its message too: the caller gets a code, the log where it happened.
     // A handler that was told to stop and did is none of it.
     if (!running.stopped) {
       this.deps.log.warn(
-        { correlation_id: command.correlation_id, action: actionId(command), err: error },
+        { correlation_id: command.correlation_id, action: actionId(command), ...whereItHappened(error) },
         'an attempt failed unforeseen',
       );
     }
     return { kind: 'retryable', error: errorOf('action_failed', command) };
   }
 
-  async #nextAttemptAfterAnotherOwner(command: CommandEnvelope): Promise<number> {
-    const last = await this.deps.progress.last(command);
+  async #nextAttemptAfterAnotherOwner(delivery: Delivery, command: CommandEnvelope): Promise<number> {
+    const last = await this.#insist(delivery, command.correlation_id, () => this.deps.progress.last(command));
     return (last?.attempt ?? 1) + 1;
   }
 
   /** Durable before the attempt begins, so that a later owner counts on from here. */
-  async #recordAttempt(command: CommandEnvelope, attempt: number): Promise<void> {
+  async #recordAttempt(delivery: Delivery, command: CommandEnvelope, attempt: number): Promise<void> {
     this.deps.metrics.retries.inc({ action: actionId(command) });
-    await this.deps.progress.publish(command, { kind: 'attempt', correlation_id: command.correlation_id, attempt }, 0);
+    const fact = { kind: 'attempt', correlation_id: command.correlation_id, attempt } as const;
+    await this.#insist(delivery, command.correlation_id, () => this.deps.progress.publish(command, fact, 0));
   }
 
   /** Returns false when the process is to stop: the next owner makes the next attempt. */
@@ -220,7 +237,7 @@ export class CommandRunner {
     // One attempt was all that was ever meant: that is a failure, not a command that gave up.
     if (action.descriptor.retry.max_attempts === 1)
       return this.#end(delivery, command, { status: 'failed', error, attempts });
-    await this.#deadLetter(delivery, 'attempts_exhausted', attempts, error);
+    await this.#deadLetter(delivery, command.correlation_id, 'attempts_exhausted', attempts, error);
     const body = { ...errorOf('dead_lettered', command), message: error.message };
     return this.#end(delivery, command, { status: 'dead_lettered', error: body, attempts });
   }
@@ -233,42 +250,48 @@ export class CommandRunner {
     });
   }
 
-  async #deadLetter(delivery: Delivery, reason: string, attempts: number, last_error: ErrorBody): Promise<void> {
-    await this.deps.deadLetters.publish({
-      reason,
-      attempts,
-      last_error,
-      stream: STREAM.commands,
-      subject: delivery.subject,
-      sequence: delivery.sequence,
-      message: Buffer.from(delivery.data).toString('utf8'),
-      at: new Date().toISOString(),
-    });
+  async #deadLetter(
+    delivery: Delivery,
+    correlationId: string,
+    reason: string,
+    attempts: number,
+    last_error: ErrorBody,
+  ): Promise<void> {
+    const { subject, sequence, data } = delivery;
+    const letter = { reason, attempts, last_error, stream: STREAM.commands, subject, sequence };
+    await this.#insist(delivery, correlationId, () => this.deps.deadLetters.publish(letter, data));
   }
 
-  /** Does not give up: an outcome that cannot be stored now (no server, no room) holds its key back until it can. */
   async #end(delivery: Delivery, command: CommandEnvelope, ending: Ending): Promise<Handled> {
+    const written = await this.#insist(delivery, command.correlation_id, () =>
+      this.deps.outcomes.publish(command, ending),
+    );
+    // Whoever may publish commands could otherwise make a time series of every name.
+    const action = this.deps.actions.get(actionId(command)) ? actionId(command) : 'unknown';
+    this.deps.metrics.outcomes.inc({ action, status: written === 'written' ? ending.status : 'late' });
+    return 'ended';
+  }
+
+  /**
+   * Does not give up: what cannot be stored or read now (no server, no room) holds its key back until it can.
+   * @throws MayNoLonger when this process must leave the command.
+   */
+  async #insist<T>(delivery: Delivery, correlationId: string, work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        const written = await this.deps.outcomes.publish(command, ending);
-        this.deps.metrics.outcomes.inc({
-          action: actionId(command),
-          status: written === 'written' ? ending.status : 'late',
-        });
-        return 'ended';
+        return await work();
       } catch (error) {
-        if (delivery.signal.aborted) return 'left';
-        this.deps.log.warn(
-          { correlation_id: command.correlation_id, err: error },
-          'an outcome could not be stored; trying again',
-        );
-        await waitUnless(delivery.signal, OUTCOME_RETRY_MS);
+        if (delivery.signal.aborted) throw new MayNoLonger();
+        this.deps.log.warn({ correlation_id: correlationId, err: error }, 'a fact could not be kept; trying again');
+        await waitUnless(delivery.signal, RETRY_MS);
       }
     }
   }
 }
 
-const OUTCOME_RETRY_MS = 1_000;
+class MayNoLonger extends Error {}
+
+const RETRY_MS = 1_000;
 
 /** A handler that throws at once is one that rejects. */
 async function act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<ActionReturn> {
@@ -291,12 +314,23 @@ function errorOf(code: ConstructorParameters<typeof CallboardError>[0], command:
   return new CallboardError(code, undefined, { correlationId: command.correlation_id }).toBody();
 }
 
-/** What a handler returns, as the result that MCP has for its surface. */
-function toResult(action: ActionDefinition, returned: ActionReturn): JsonObject {
+/** What a handler returns, as the result that MCP has for its surface; `undefined` when it is none. */
+function toResult(action: ActionDefinition, returned: ActionReturn): JsonObject | undefined {
   if (typeof returned === 'string') return { content: [{ type: 'text', text: returned }] };
+  if (returned === null || typeof returned !== 'object' || Array.isArray(returned)) return undefined;
   if (action.descriptor.surface.kind !== 'tool' || returned['resultType'] === 'input_required' || 'content' in returned)
     return returned;
-  return { content: [{ type: 'text', text: JSON.stringify(returned) }], structuredContent: returned };
+  try {
+    return { content: [{ type: 'text', text: JSON.stringify(returned) }], structuredContent: returned };
+  } catch {
+    return undefined;
+  }
+}
+
+function whereItHappened(error: unknown): { thrown: string; at?: string[] } {
+  if (!(error instanceof Error)) return { thrown: typeof error };
+  const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
+  return { thrown: error.name, at: frames.slice(0, 5).map((line) => line.trim()) };
 }
 
 function waitUnless(signal: AbortSignal, ms: number): Promise<void> {

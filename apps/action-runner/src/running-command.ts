@@ -115,9 +115,18 @@ export class RunningCommand implements ActionContext {
   }
 
   #say(fact: Progress): void {
-    if (this.#facts >= MAX_FACTS || JSON.stringify(fact).length > MAX_FACT_BYTES) return;
+    if (this.#facts >= MAX_FACTS || !isSmall(fact)) return;
     this.#facts += 1;
     // Not awaited: one connection keeps the order, so a fact is stored before the outcome that follows it.
     void this.#log.publish(this.#command, fact, this.#facts).catch(() => undefined);
+  }
+}
+
+/** What JSON cannot hold is no fact either; a line of log must not make an action fail. */
+function isSmall(fact: Progress): boolean {
+  try {
+    return JSON.stringify(fact).length <= MAX_FACT_BYTES;
+  } catch {
+    return false;
   }
 }

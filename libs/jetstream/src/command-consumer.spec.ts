@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, testCommand as command, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { Recorder, backlog, briefly, byKey, command, endless, inOrder, store, type Run } from './spec/commands.js';
+import { Recorder, backlog, briefly, byKey, endless, inOrder, store, type Run } from './spec/commands.js';
 import { OWNER_GROUP, STREAM, partitionConsumerName } from './topology.js';
 
 let nats: TestNats;
@@ -17,6 +17,7 @@ beforeEach(async () => {
   recorders = [];
 });
 afterEach(async () => {
+  nats.thaw();
   await Promise.all(recorders.map(({ consumer }) => consumer.drain(0)));
   await nats.dispose();
 });
@@ -258,6 +259,23 @@ describe('the ordered keyed consumer', () => {
     const blocking = runs.find(({ key }) => key === 'blocking')!;
     const samePartition = runs.filter(({ by, fence }) => by === 'a' && fence === blocking.fence);
     expect(samePartition).toEqual([blocking]);
+  });
+
+  it('does not repeat what only waits for its outcome to be stored while the server hangs and the leases run out', async () => {
+    const a = await start('a', (_delivery, { args }) => {
+      if (args['n'] === 0) nats.freeze();
+      return Promise.resolve();
+    });
+    const stored = store(frontend, [command('key', { n: 0 })]);
+    await handed(1);
+    await waitFor(() => a.consumer.partitions.length === 0, { what: 'the leases lost' });
+    nats.thaw();
+    await stored;
+    await waitFor(() => a.consumer.partitions.length === 2, { what: 'the leases taken again' });
+    await store(frontend, [command('key', { n: 1 })]);
+    await waitFor(() => runs.some(({ n }) => n === 1), { what: 'the next of the key' });
+    expect(runs.map(({ n }) => n)).toEqual([0, 1]);
+    expect(a.stuck).toEqual([]);
   });
 
   it('calls for the end of the process when an action goes on although its lease is lost', async () => {

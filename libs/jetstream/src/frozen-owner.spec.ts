@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, testCommand as command, waitFor, type TestNats } from '@callboard/testing';
 import type { Line } from './spec/consumer-process.js';
-import { command, store } from './spec/commands.js';
+import { store } from './spec/commands.js';
 import { STREAM } from './topology.js';
 
 const PROGRAM = new URL('./spec/consumer-process.js', import.meta.url);

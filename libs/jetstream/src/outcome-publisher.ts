@@ -51,19 +51,26 @@ export class OutcomePublisher {
       ended_at: new Date().toISOString(),
       written_by: this.instance,
     };
-    const data = Buffer.from(JSON.stringify(outcome));
-    if (data.byteLength <= LIMITS.outcomeBytes) return { subject, data };
-    const { title, retryable } = ERROR_CODES.payload_too_large;
-    const tooLarge = {
-      code: 'payload_too_large',
-      message: `${title}: the action's result has ${data.byteLength} bytes, at most ${LIMITS.outcomeBytes} can be kept`,
-      retryable,
-      correlation_id: command.correlation_id,
-    };
-    return {
-      subject,
-      data: Buffer.from(JSON.stringify({ ...outcome, status: 'failed', result: undefined, error: tooLarge })),
-    };
+    const data = toBytes(outcome);
+    if (data && data.byteLength <= LIMITS.outcomeBytes) return { subject, data };
+    // The command has run: it ends all the same, and says why its result is not there.
+    const [code, why] = data
+      ? ([
+          'payload_too_large',
+          `the result has ${data.byteLength} bytes, at most ${LIMITS.outcomeBytes} can be kept`,
+        ] as const)
+      : (['action_failed', 'the result holds what JSON cannot'] as const);
+    const { title, retryable } = ERROR_CODES[code];
+    const error = { code, message: `${title}: ${why}`, retryable, correlation_id: command.correlation_id };
+    return { subject, data: Buffer.from(JSON.stringify({ ...outcome, status: 'failed', result: undefined, error })) };
+  }
+}
+
+function toBytes(outcome: Outcome): Buffer | undefined {
+  try {
+    return Buffer.from(JSON.stringify(outcome));
+  } catch {
+    return undefined;
   }
 }
 

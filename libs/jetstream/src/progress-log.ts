@@ -1,7 +1,7 @@
 import { HEADER, JSON_CONTENT_TYPE, progressSubject, type CommandEnvelope, type Progress } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
 import { STREAM } from './topology.js';
 
 const TIMEOUT_MS = 3_600_000;
@@ -23,11 +23,7 @@ export class ProgressLog {
       headerLine(HEADER.contentType, JSON_CONTENT_TYPE) +
       headerLine(HEADER.msgId, `${command.correlation_id}:${fact.attempt}:${n}`);
     const subject = progressSubject(command.tenant_id, command.correlation_id);
-    await this.publisher
-      .publish(subject, Buffer.from(JSON.stringify(fact)), head, TIMEOUT_MS)
-      .catch((error: unknown) => {
-        if (!(error instanceof PublishRefused)) throw error;
-      });
+    await this.publisher.publish(subject, Buffer.from(JSON.stringify(fact)), head, TIMEOUT_MS);
   }
 
   /** The last fact of a command, if it has one. */

@@ -32,7 +32,8 @@ function describeError(error: unknown): object {
     ...(error.cause instanceof Error && { cause: describeError(error.cause) }),
     stack: error.stack
       ?.split('\n')
-      .slice(1, 6)
+      .filter((line) => /^\s+at /.test(line))
+      .slice(0, 5)
       .map((line) => line.trim()),
   };
 }

@@ -14,6 +14,9 @@ export interface TestNats {
   connect(user: string): Promise<NatsConnection>;
   /** Kills the server as a power cut would, and starts it again on the same store and port. */
   crash(): Promise<void>;
+  /** Lets the server hang, as a machine that swaps does: connections stay, and nothing answers until `thaw`. */
+  freeze(): void;
+  thaw(): void;
   dispose(): Promise<void>;
 }
 
@@ -57,7 +60,10 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       await server.exited;
       server = await startNatsServer({ binary, dataDir, topology, ...rest, port: server.port });
     },
+    freeze: () => void process.kill(server.pid, 'SIGSTOP'),
+    thaw: () => void process.kill(server.pid, 'SIGCONT'),
     dispose: async () => {
+      process.kill(server.pid, 'SIGCONT');
       await Promise.all(connections.map((nc) => nc.close()));
       await server.stop();
       await rm(folder, { recursive: true, force: true });

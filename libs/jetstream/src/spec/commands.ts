@@ -1,40 +1,11 @@
 /** What specs of the consumer and the client share: commands, and a consumer that writes down what it was handed. */
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  HEADER,
-  commandSubject,
-  newCorrelationId,
-  parseEnvelope,
-  type CommandEnvelope,
-  type JsonObject,
-} from '@callboard/envelope';
-import type { TestNats } from '@callboard/testing';
+import { HEADER, commandSubject, parseEnvelope, type CommandEnvelope } from '@callboard/envelope';
+import { testCommand, type TestNats } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher, headerLine } from '../acked-publisher.js';
 import { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from '../command-consumer.js';
 import { OutcomePublisher } from '../outcome-publisher.js';
-
-export function command(key: string, args: JsonObject = {}, more: Partial<CommandEnvelope> = {}): CommandEnvelope {
-  const deadlineMs = more.deadline_ms ?? 60_000;
-  const now = Date.now();
-  return {
-    envelope_version: '1.0',
-    correlation_id: newCorrelationId(),
-    tenant_id: 'acme',
-    user_id: 'user:default/jane',
-    tool: 'demo',
-    method: 'append',
-    args,
-    ordering_key: key,
-    deadline_ms: deadlineMs,
-    priority: 'normal',
-    accept_partials: false,
-    accept_async: false,
-    issued_at: new Date(now).toISOString(),
-    deadline_at: new Date(now + deadlineMs).toISOString(),
-    ...more,
-  };
-}
 
 export function subjectOf(envelope: CommandEnvelope): string {
   return commandSubject({
@@ -142,7 +113,7 @@ export function byKey(runs: Run[]): Record<string, unknown[]> {
 /** `keys` keys with `each` commands, mixed. */
 export function backlog(keys: number, each: number, padding = ''): CommandEnvelope[] {
   return Array.from({ length: keys * each }, (_, i) =>
-    command(`k${i % keys}`, { n: Math.floor(i / keys), ...(padding && { padding }) }),
+    testCommand(`k${i % keys}`, { n: Math.floor(i / keys), ...(padding && { padding }) }),
   );
 }
 

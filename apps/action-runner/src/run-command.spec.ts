@@ -1,0 +1,430 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { ActionError, ActionSet, defineAction, type ActionContext, type ActionReturn } from '@callboard/actions';
+import { LIMITS, commandSubject, type CommandEnvelope, type Outcome } from '@callboard/envelope';
+import {
+  AckedPublisher,
+  CommandClient,
+  CommandConsumer,
+  DeadLetterPublisher,
+  OutcomePublisher,
+  ProgressLog,
+  STREAM,
+} from '@callboard/jetstream';
+import type { Logger } from '@callboard/telemetry';
+import { startTestNats, testCommand, waitFor, type TestNats } from '@callboard/testing';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { RunnerMetrics } from './metrics.js';
+import { CommandRunner } from './run-command.js';
+
+const SECRET = 'hunter2';
+const metrics = new RunnerMetrics();
+
+type Run = (args: Record<string, unknown>, context: ActionContext) => ActionReturn | Promise<ActionReturn>;
+
+let nats: TestNats;
+let frontend: NatsConnection;
+let client: CommandClient;
+let sre: JetStreamManager;
+let consumers: CommandConsumer[] = [];
+const logged: unknown[] = [];
+/** What the action of the present test does. */
+let run: Run;
+
+beforeAll(async () => {
+  nats = await startTestNats({ topology: { partitions: 1 } });
+  frontend = await nats.connect('mcp-frontend');
+  client = await CommandClient.start(frontend, { instance: 'front end' });
+  sre = await jetstreamManager(await nats.connect('sre'));
+});
+afterEach(async () => {
+  await Promise.all(consumers.map((consumer) => consumer.drain(0)));
+  consumers = [];
+});
+afterAll(async () => {
+  client.close();
+  await nats.dispose();
+});
+
+const input = { type: 'object', properties: { n: { type: 'number' } } };
+const act: Run = (args, context) => run(args, context);
+const actions = new ActionSet([
+  defineAction({ id: 'demo.once', description: '', input, run: act }),
+  defineAction({
+    id: 'demo.thrice',
+    description: '',
+    input,
+    retry: { max_attempts: 3, backoff_ms: 10, max_backoff_ms: 20 },
+    run: act,
+  }),
+]);
+
+async function startRunner(instance = 'runner'): Promise<CommandConsumer> {
+  const nc = await nats.connect('action-runner');
+  const publisher = new AckedPublisher(nc);
+  const note = (fields: unknown, text: string) => logged.push([fields, text]);
+  const commands = new CommandRunner({
+    actions,
+    outcomes: new OutcomePublisher(publisher, instance),
+    progress: await ProgressLog.open(nc, publisher),
+    deadLetters: new DeadLetterPublisher(publisher),
+    metrics,
+    log: { warn: note, error: note } as unknown as Logger,
+  });
+  const consumer = await CommandConsumer.start(nc, {
+    instance,
+    partitions: 1,
+    concurrencyPerPartition: 16,
+    windowBytesPerPartition: 16 * 1_048_576,
+    handle: (delivery) => commands.run(delivery),
+    onStuck: () => logged.push('stuck'),
+    onError: (error) => logged.push(error),
+  });
+  consumers.push(consumer);
+  return consumer;
+}
+
+const once = (key: string, args = {}, more: Partial<CommandEnvelope> = {}) =>
+  testCommand(key, args, { method: 'once', ...more });
+const thrice = (key: string, args = {}, more: Partial<CommandEnvelope> = {}) =>
+  testCommand(key, args, { method: 'thrice', ...more });
+
+async function outcomeOf(envelope: CommandEnvelope): Promise<Outcome> {
+  return (await client.submit(envelope)).outcome;
+}
+
+/** Progress and outcome of a command, in the order in which they were stored. */
+async function facts({ tenant_id: tenant, correlation_id: id }: CommandEnvelope): Promise<string[]> {
+  const stored = await Promise.all(
+    Array.from({ length: (await sre.streams.info(STREAM.outcomes)).state.last_seq }, (_, i) =>
+      sre.direct.getMessage(STREAM.outcomes, { seq: i + 1 }),
+    ),
+  );
+  return stored.flatMap((message) => {
+    if (!message?.subject.endsWith(`.${tenant}.${id}`)) return [];
+    const fact = message.json<{ kind?: string; attempt?: number; progress?: number; status?: string }>();
+    return [fact.status ?? `${fact.kind} ${fact.progress ?? fact.attempt}`];
+  });
+}
+
+async function deadLetterOf(envelope: CommandEnvelope) {
+  const subject = `dlq.${STREAM.commands}.cmd.0.${subjectTail(envelope)}`;
+  return (await sre.direct.getMessage(STREAM.deadLetters, { last_by_subj: subject }))?.json<Record<string, unknown>>();
+}
+
+function subjectOf(envelope: CommandEnvelope): string {
+  const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: correlationId } = envelope;
+  return commandSubject({ ...envelope, tenantId, orderingKey, correlationId });
+}
+const subjectTail = (envelope: CommandEnvelope) => subjectOf(envelope).slice('cmd.'.length);
+
+describe('a command whose action succeeds', () => {
+  it.each<[string, ActionReturn, object]>([
+    ['text', 'done', { content: [{ type: 'text', text: 'done' }] }],
+    ['an object', { a: 1 }, { content: [{ type: 'text', text: '{"a":1}' }], structuredContent: { a: 1 } }],
+    ['a whole result', { content: [], isError: true }, { content: [], isError: true }],
+    [
+      'a question',
+      { resultType: 'input_required', requestState: 's' },
+      { resultType: 'input_required', requestState: 's' },
+    ],
+  ])('ends succeeded with %s as its MCP result', async (_, returned, result) => {
+    run = () => returned;
+    await startRunner();
+    const outcome = await outcomeOf(once('key'));
+    expect(outcome).toMatchObject({ status: 'succeeded', result, attempts: 1, written_by: 'runner' });
+    expect(outcome.error).toBeUndefined();
+  });
+
+  it('tells its progress in order, and before its outcome', async () => {
+    run = (_, context) => {
+      for (let i = 1; i <= 50; i++) context.progress(i, 50);
+      context.log('info', { holds: 1n });
+      return 'done';
+    };
+    await startRunner();
+    const envelope = once('key');
+    const heard: unknown[] = [];
+    const { outcome } = await client.submit(envelope, {
+      onProgress: (fact) => heard.push(fact.kind === 'progress' && fact.progress),
+    });
+    expect(await outcome).toMatchObject({ status: 'succeeded' });
+    const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
+    expect(heard).toEqual(numbers);
+    expect(await facts(envelope)).toEqual([...numbers.map((n) => `progress ${n}`), 'succeeded']);
+  });
+});
+
+describe('a command that cannot be run', () => {
+  it.each([
+    ['unknown_action', testCommand('key', {}, { method: 'nowhere' })],
+    ['invalid_arguments', once('key', { n: SECRET })],
+  ])('ends failed with %s, and its action is not called', async (code, envelope) => {
+    let called = false;
+    run = () => {
+      called = true;
+      return '';
+    };
+    await startRunner();
+    const outcome = await outcomeOf(envelope);
+    expect(outcome).toMatchObject({ status: 'failed', error: { code, retryable: false }, attempts: 0 });
+    expect(JSON.stringify(outcome)).not.toContain(SECRET);
+    expect(called).toBe(false);
+  });
+
+  it('is a dead letter when it is no command at all, and does not hold its key back', async () => {
+    run = () => 'done';
+    const [garbage, other, large] = [once('garbage'), once('garbage'), once('garbage')];
+    frontend.publish(subjectOf(garbage), `no JSON, but ${'"'.repeat(200_000)}`);
+    frontend.publish(subjectOf(other), JSON.stringify({ ...other, tenant_id: 'umbrella' }));
+    frontend.publish(subjectOf(large), JSON.stringify({ ...large, args: { text: 'x'.repeat(LIMITS.envelopeBytes) } }));
+    await startRunner();
+    expect(await outcomeOf(once('garbage'))).toMatchObject({ status: 'succeeded' });
+    for (const [envelope, code] of [
+      [garbage, 'invalid_request'],
+      [other, 'invalid_request'],
+      [large, 'payload_too_large'],
+    ] as const) {
+      const outcome = await client.lookup('acme', envelope.correlation_id);
+      expect(outcome).toMatchObject({ status: 'dead_lettered', error: { code }, attempts: 0, tool: 'demo' });
+      expect(await deadLetterOf(envelope)).toMatchObject({ reason: code, attempts: 0, stream: 'COMMANDS' });
+    }
+    expect(await deadLetterOf(garbage)).toMatchObject({ message: expect.stringMatching(/^no JSON, but """/) });
+    expect(await deadLetterOf(other)).toMatchObject({ envelope: { tenant_id: 'umbrella' } });
+    // Nothing is told to the tenant that the envelope only claims.
+    expect(await client.lookup('umbrella', other.correlation_id)).toBeUndefined();
+  });
+});
+
+describe('a command whose action fails', () => {
+  it('ends failed with the code and message that its author chose', async () => {
+    run = () => {
+      throw new ActionError('the repository is gone', { code: 'gone' });
+    };
+    await startRunner();
+    expect(await outcomeOf(thrice('key'))).toMatchObject({
+      status: 'failed',
+      error: { code: 'gone', message: 'the repository is gone', retryable: false },
+      attempts: 1,
+    });
+  });
+
+  it('unforeseen tells neither its caller nor the log what was thrown', async () => {
+    logged.length = 0;
+    run = () => {
+      throw new Error(`no such user\n  ${SECRET}`);
+    };
+    await startRunner();
+    const outcome = await outcomeOf(once('key'));
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'action_failed' }, attempts: 1 });
+    expect(JSON.stringify([outcome, logged])).not.toContain(SECRET);
+    expect(logged).toEqual([
+      [expect.objectContaining({ thrown: 'Error', action: 'demo.once' }), 'an attempt failed unforeseen'],
+    ]);
+  });
+
+  it.each<[string, () => unknown]>([
+    ['nothing', () => undefined],
+    ['null', () => null],
+    ['a number', () => 7],
+    ['a list', () => ['text']],
+    ['what JSON cannot hold', () => ({ n: 1n })],
+    ['a result that JSON cannot hold', () => ({ content: [{ n: 1n }] })],
+    [
+      'a circle',
+      () => {
+        const circle: Record<string, unknown> = {};
+        circle['self'] = circle;
+        return circle;
+      },
+    ],
+  ])('by returning %s ends failed, after one attempt, and its key goes on', async (_, returned) => {
+    run = ({ n }) => (n === 0 ? (returned() as string) : 'done');
+    await startRunner();
+    const first = outcomeOf(thrice('key', { n: 0 }));
+    expect(await outcomeOf(thrice('key', { n: 1 }))).toMatchObject({ status: 'succeeded' });
+    expect(await first).toMatchObject({ status: 'failed', error: { code: 'action_failed' }, attempts: 1 });
+  });
+
+  it('with a result larger than an outcome may be ends failed, and says so', async () => {
+    run = () => 'x'.repeat(LIMITS.outcomeBytes);
+    await startRunner();
+    const outcome = await outcomeOf(once('key'));
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'payload_too_large' } });
+    expect(outcome.result).toBeUndefined();
+  });
+
+  it('for now is tried again, each attempt on record before it begins, while other keys go on', async () => {
+    const seen: number[] = [];
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    run = async ({ n }, { attempt }) => {
+      if (n !== 0) return 'done';
+      seen.push(attempt);
+      if (attempt === 2) await released;
+      if (attempt < 3) throw new ActionError('later', { retryable: true });
+      return 'done';
+    };
+    await startRunner();
+    const envelope = thrice('key', { n: 0 });
+    const outcome = outcomeOf(envelope);
+    await waitFor(() => seen.length === 2, { what: 'the second attempt' });
+    expect(await facts(envelope)).toEqual(['attempt 2']);
+    expect(await outcomeOf(thrice('other', { n: 1 }))).toMatchObject({ attempts: 1 });
+    release();
+    expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 3 });
+    expect(seen).toEqual([1, 2, 3]);
+    expect(await facts(envelope)).toEqual(['attempt 2', 'attempt 3', 'succeeded']);
+  });
+
+  it('to the last becomes a dead letter with its whole envelope, however large, and its key goes on', async () => {
+    run = ({ n }) => {
+      if (n === 0) throw new ActionError(SECRET, { code: 'busy', retryable: true });
+      return 'done';
+    };
+    await startRunner();
+    // Many quotes: as a text within JSON this would outgrow what a message may hold.
+    const args = { n: 0, list: Array<string>(150_000).fill('"') };
+    const envelope = thrice('key', args);
+    expect(await outcomeOf(envelope)).toMatchObject({
+      status: 'dead_lettered',
+      error: { code: 'dead_lettered', message: SECRET },
+      attempts: 3,
+    });
+    expect(await deadLetterOf(envelope)).toMatchObject({
+      reason: 'attempts_exhausted',
+      attempts: 3,
+      last_error: { code: 'busy' },
+      subject: `cmd.0.${subjectTail(envelope)}`,
+      envelope: { ...envelope },
+    });
+    expect(await outcomeOf(thrice('key', { n: 1 }))).toMatchObject({ status: 'succeeded' });
+  });
+});
+
+describe('a deadline', () => {
+  it('that has passed before a command begins ends it without an attempt', async () => {
+    const begun: unknown[] = [];
+    run = async ({ n }) => {
+      begun.push(n);
+      await delay(150);
+      return 'done';
+    };
+    await startRunner();
+    const first = outcomeOf(once('key', { n: 0 }));
+    const late = outcomeOf(once('key', { n: 1 }, { deadline_ms: 50 }));
+    expect(await late).toMatchObject({
+      status: 'deadline_exceeded',
+      error: { code: 'deadline_exceeded' },
+      attempts: 0,
+      written_by: 'runner',
+    });
+    expect(await first).toMatchObject({ status: 'succeeded' });
+    expect(begun).toEqual([0]);
+  });
+
+  it('that passes while an action runs aborts it, and its key goes on only when the action has stopped', async () => {
+    const order: string[] = [];
+    let stop!: () => void;
+    const stopped = new Promise<void>((resolve) => (stop = resolve));
+    run = async ({ n }, { signal, deadlineAt }) => {
+      if (n === 1) {
+        order.push('next begins');
+        return 'done';
+      }
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      order.push(`aborted ${Date.now() >= deadlineAt.getTime() - 5}`);
+      await stopped;
+      order.push('stopped');
+      return 'too late';
+    };
+    await startRunner();
+    const first = outcomeOf(once('key', { n: 0 }, { deadline_ms: 100 }));
+    const next = outcomeOf(once('key', { n: 1 }));
+    expect(await first).toMatchObject({ status: 'deadline_exceeded', attempts: 1 });
+    expect(order).toEqual(['aborted true']);
+    stop();
+    expect(await next).toMatchObject({ status: 'succeeded' });
+    expect(order).toEqual(['aborted true', 'stopped', 'next begins']);
+  });
+
+  it('that passes while another attempt is awaited ends the command', async () => {
+    run = () => {
+      throw new ActionError('later', { retryable: true });
+    };
+    const slow = defineAction({
+      id: 'demo.slow',
+      description: '',
+      input,
+      retry: { max_attempts: 3, backoff_ms: 60_000, max_backoff_ms: 60_000 },
+      run: act,
+    });
+    actions.add(slow);
+    await startRunner();
+    const envelope = testCommand('key', {}, { method: 'slow', deadline_ms: 150 });
+    expect(await outcomeOf(envelope)).toMatchObject({ status: 'deadline_exceeded', attempts: 1, written_by: 'runner' });
+    actions.remove('demo.slow');
+  });
+});
+
+describe('a command whose runner stops', () => {
+  it('is counted on from the attempts of the runner before', async () => {
+    const attempts: number[] = [];
+    let hang = true;
+    run = async (_, { attempt, signal }) => {
+      attempts.push(attempt);
+      if (attempt === 2 && hang) {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        throw new Error('aborted');
+      }
+      if (attempt === 1) throw new ActionError('later', { retryable: true });
+      return 'done';
+    };
+    const first = await startRunner('first');
+    const outcome = outcomeOf(thrice('key'));
+    await waitFor(() => attempts.length === 2, { what: 'the second attempt' });
+    await first.drain(0);
+    hang = false;
+    await startRunner('second');
+    expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 3, written_by: 'second' });
+    expect(attempts).toEqual([1, 2, 3]);
+  });
+
+  it('while it waits for another attempt is left to the next runner at once', async () => {
+    const attempts: number[] = [];
+    run = (_, { attempt }) => {
+      attempts.push(attempt);
+      if (attempt === 1) throw new ActionError('later', { retryable: true });
+      return 'done';
+    };
+    actions.add(
+      defineAction({
+        id: 'demo.slow',
+        description: '',
+        input,
+        retry: { max_attempts: 3, backoff_ms: 60_000, max_backoff_ms: 60_000 },
+        run: act,
+      }),
+    );
+    const first = await startRunner('first');
+    const outcome = outcomeOf(testCommand('key', {}, { method: 'slow' }));
+    await waitFor(() => attempts.length === 1, { what: 'the first attempt' });
+    await first.drain(30_000);
+    await startRunner('second');
+    expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 2, written_by: 'second' });
+    actions.remove('demo.slow');
+  });
+
+  it('has its outcome written all the same when the action succeeds although its lease is gone', async () => {
+    run = async (_, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      return 'done';
+    };
+    const runner = await startRunner();
+    const { outcome } = await client.submit(once('key'));
+    await waitFor(() => runner.running === 1, { what: 'the command running' });
+    await runner.drain(0);
+    expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
+  });
+});
