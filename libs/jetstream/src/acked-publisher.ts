@@ -103,13 +103,16 @@ export class AckedPublisher {
   readonly #unsubscribe: () => void;
   readonly #batchPrefix = randomBytes(9).toString('base64url');
   #lastId = 0;
+  /** While the server is away nothing is sent: the client would let it overtake what is sent again. */
+  #connected = true;
 
   constructor(private readonly nc: NatsConnection) {
     this.#inbox = createInbox((nc as unknown as { options?: { inboxPrefix?: string } }).options?.inboxPrefix);
     nc.subscribe(`${this.#inbox}.*`, { callback: (error, msg) => void (error ?? this.#settle(msg)) });
     this.#sweep = setInterval(() => this.#sendOverdueAgain(Date.now()), SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
-      if (change === 'connected') this.#sendAllAgain();
+      this.#connected = change === 'connected';
+      if (this.#connected) this.#sendAllAgain();
     });
   }
 
@@ -161,7 +164,7 @@ export class AckedPublisher {
   }
 
   #flush(lane: Lane): void {
-    if (lane.batch || lane.queue.length === 0) return;
+    if (lane.batch || lane.queue.length === 0 || !this.#connected) return;
     if (lane.costs.preferBatch(lane.queue.length + lane.singles)) {
       // What is under way one by one goes first; the batch grows meanwhile.
       if (lane.singles > 0) return;
@@ -250,19 +253,23 @@ export class AckedPublisher {
     lane.lastAckAt = busy ? now : 0;
   }
 
+  /** In the order in which they were published, as if none had been sent. */
   #sendAllAgain(): void {
     for (const lane of this.#lanes.values()) {
       if (lane.batch) this.#batches.delete(lane.batch.id);
-      lane.batch = undefined;
-      lane.queue = [];
+      Object.assign(lane, { batch: undefined, queue: [], singles: 0, lastAckAt: 0 });
     }
-    for (const entry of this.#pending.values()) this.#sendSingle(entry);
+    for (const entry of this.#pending.values()) {
+      entry.sentAt = 0;
+      entry.lane.queue.push(entry);
+    }
+    for (const lane of this.#lanes.values()) this.#flush(lane);
   }
 
   #sendOverdueAgain(now: number): void {
     const overdueFrom = performance.now() - OVERDUE_MS;
     for (const lane of this.#lanes.values()) {
-      if (lane.batch && lane.batch.sentAt < overdueFrom) this.#settleBatch(lane, undefined);
+      if (lane.batch && lane.batch.sentAt < overdueFrom && this.#connected) this.#settleBatch(lane, undefined);
     }
     for (const entry of this.#pending.values()) {
       if (now >= entry.giveUpAt) {
@@ -270,7 +277,7 @@ export class AckedPublisher {
         remove(entry.lane.queue, entry);
         entry.reject(new PublishTimeout('no acknowledgement within the time given'));
         this.#flush(entry.lane);
-      } else if (entry.sentAt !== 0 && now - entry.sentAt > OVERDUE_MS && !this.nc.isClosed()) {
+      } else if (entry.sentAt !== 0 && now - entry.sentAt > OVERDUE_MS && this.#connected) {
         this.#sendSingle(entry);
       }
     }
