@@ -177,6 +177,7 @@ export class CommandRunner {
     const went = await Promise.race([handled, deadline]);
     clearTimeout(timer);
     running.end();
+    await running.said;
     return went;
   }
 

@@ -15,6 +15,7 @@ export class RunningCommand implements ActionContext {
   #onAbort: (() => void) | undefined;
   #reason: unknown;
   #facts = 0;
+  #said: Promise<void> = Promise.resolve();
 
   constructor(
     command: CommandEnvelope,
@@ -108,6 +109,11 @@ export class RunningCommand implements ActionContext {
     this.#abort?.abort(reason);
   }
 
+  /** Resolves when all that was said so far is stored: the outcome must not come before it. */
+  get said(): Promise<void> {
+    return this.#said;
+  }
+
   /** The attempt is over: nothing holds on to it any more. */
   end(): void {
     this.#facts = MAX_FACTS;
@@ -117,8 +123,9 @@ export class RunningCommand implements ActionContext {
   #say(fact: Progress): void {
     if (this.#facts >= MAX_FACTS || !isSmall(fact)) return;
     this.#facts += 1;
-    // Not awaited: one connection keeps the order, so a fact is stored before the outcome that follows it.
-    void this.#log.publish(this.#command, fact, this.#facts).catch(() => undefined);
+    // One after the other: what is sent again after a reconnect could otherwise be stored after what followed it.
+    const n = this.#facts;
+    this.#said = this.#said.then(() => this.#log.publish(this.#command, fact, n)).catch(() => undefined);
   }
 }
 

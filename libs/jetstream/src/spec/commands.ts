@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HEADER, commandSubject, parseEnvelope, type CommandEnvelope } from '@callboard/envelope';
 import { testCommand, type TestNats } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { AckedPublisher, headerLine } from '../acked-publisher.js';
+import { AckedPublisher, PublishRefused, headerLine } from '../acked-publisher.js';
 import { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from '../command-consumer.js';
 import { OutcomePublisher } from '../outcome-publisher.js';
 
@@ -17,13 +17,18 @@ export function subjectOf(envelope: CommandEnvelope): string {
   });
 }
 
-/** Stores commands in the order given. */
+/** Stores commands in the order given, over crashes of the server too. */
 export async function store(nc: NatsConnection, commands: CommandEnvelope[]): Promise<void> {
   const publisher = new AckedPublisher(nc);
   const head = headerLine(HEADER.expectedLastSubjectSequence, '0');
   await Promise.all(
     commands.map((envelope) =>
-      publisher.publish(subjectOf(envelope), Buffer.from(JSON.stringify(envelope)), head, 20_000),
+      publisher
+        .publish(subjectOf(envelope), Buffer.from(JSON.stringify(envelope)), head, 60_000)
+        // Sent again after a crash, and stored before it: that is what the expectation is there for.
+        .catch((error: unknown) => {
+          if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
+        }),
     ),
   );
   publisher.close();
