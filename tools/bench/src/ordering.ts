@@ -21,6 +21,7 @@ const KEYS = 1_000;
 const PARTITIONS = 16;
 /** Every twentieth command is of one key: 5 %. */
 const HOT_EVERY = 20;
+const BACKLOG_CALLERS = 500;
 const RUN_MS = 120_000;
 const ACCEPT_MS = 60_000;
 
@@ -117,25 +118,21 @@ async function measure(
       if (doneAt.length === shape.count) allDone();
     };
 
-    if (shape.load === 'backlog') await Promise.all(commands.map((_, n) => accept(n)));
+    if (shape.load === 'backlog') await fromCallers(BACKLOG_CALLERS, shape.count, accept);
     worker = await start({ server, observer, commands, onDone });
     const pids = { 'nats-server': server.pid, worker: worker.child.pid };
     const cpuBefore = cpuOf(pids);
     const from = performance.now();
     const latencies: number[] = [];
     if (shape.load === 'closed loop') {
-      let next = 0;
-      const callBackToBack = async (): Promise<void> => {
-        while (next < shape.count) {
-          const n = next++;
-          const calledAt = performance.now();
-          const done = new Promise<void>((resolve) => waiting.set(n, resolve));
-          await accept(n);
-          await done;
-          latencies.push(performance.now() - calledAt);
-        }
+      const call = async (n: number) => {
+        const calledAt = performance.now();
+        const done = new Promise<void>((resolve) => waiting.set(n, resolve));
+        await accept(n);
+        await done;
+        latencies.push(performance.now() - calledAt);
       };
-      await within(RUN_MS, Promise.all(Array.from({ length: KEYS }, callBackToBack)));
+      await within(RUN_MS, fromCallers(KEYS, shape.count, call));
     }
     await within(RUN_MS, finished);
     const cpuAfter = cpuOf(pids);
@@ -155,6 +152,15 @@ async function measure(
     await server.stop();
     await rm(dataDir, { recursive: true, force: true });
   }
+}
+
+/** Makes calls 0 to `count` in order, each caller back to back. */
+async function fromCallers(callers: number, count: number, call: (n: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const callBackToBack = async (): Promise<void> => {
+    while (next < count) await call(next++);
+  };
+  await Promise.all(Array.from({ length: callers }, callBackToBack));
 }
 
 function cpuOf(pids: { [name: string]: number }): { [name: string]: number } {
