@@ -49,7 +49,7 @@ export async function runFaults(
   const stack = await startStack({ dataDir, replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners } });
   let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
   try {
-    seen = await Promise.race([loadAndKill(stack, options, say), rejectedOn(signal)]);
+    seen = await loadAndKill(stack, options, say, signal);
   } catch (error) {
     await stack.stop();
     throw new Error(`the run broke off; the stack said last:\n${stack.output()}`, { cause: error });
@@ -61,7 +61,12 @@ export async function runFaults(
   return { ...seen, verdict: check(seen.history), stopFailure, output: stack.output() };
 }
 
-async function loadAndKill(stack: TestStack, options: FaultOptions, say: (line: string) => void) {
+async function loadAndKill(
+  stack: TestStack,
+  options: FaultOptions,
+  say: (line: string) => void,
+  signal: AbortSignal | undefined,
+) {
   const keys = Array.from({ length: options.keys }, (_, index) => `key-${index}`);
   const load = new Load({
     urls: stack.ready.mcp_urls,
@@ -83,7 +88,7 @@ async function loadAndKill(stack: TestStack, options: FaultOptions, say: (line: 
   const ticker = setInterval(() => say(describeProgress(load, killer, startedAt)), TICK_MS);
   const killing = killer.run();
   try {
-    await Promise.race([load.run(), killing]);
+    await Promise.race([load.run(), killing, rejectedOn(signal)]);
   } finally {
     clearInterval(ticker);
     killer.stop();
