@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { CommandEnvelope } from './envelope.js';
 import { actionId, type ActionName } from './subjects.js';
 
 /** A fresh correlation id: `c_` and 24 characters, unguessable (144 bits), safe in subjects, URLs and file names. */
@@ -46,4 +47,21 @@ function canonical(value: unknown): string {
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`;
+}
+
+/** What a caller asked for, apart from when: two commands of one correlation id must agree in this. */
+export function commandFingerprint(envelope: CommandEnvelope): string {
+  return fingerprint([
+    envelope.tool,
+    envelope.method,
+    envelope.args,
+    envelope.ordering_key,
+    envelope.deadline_ms,
+    envelope.priority,
+    envelope.saga_id,
+    envelope.saga_step,
+    envelope.compensation,
+    envelope.input_responses,
+    envelope.request_state,
+  ]);
 }

@@ -9,7 +9,13 @@ export {
 } from './envelope.js';
 export { CallboardError, ERROR_CODES, type ErrorBody, type ErrorCode, type ErrorKind } from './errors.js';
 export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
-export { fingerprint, idempotentCorrelationId, newCorrelationId, type IdempotencyScope } from './ids.js';
+export {
+  commandFingerprint,
+  fingerprint,
+  idempotentCorrelationId,
+  newCorrelationId,
+  type IdempotencyScope,
+} from './ids.js';
 export { LIMITS } from './limits.js';
 export {
   LOG_LEVELS,

@@ -4,7 +4,8 @@
  * Acceptance. The command is published with expected-last-subject-sequence 0, so the server itself refuses a second command of the
  * same correlation id. A refusal is then read, not guessed: the stored command carries a fingerprint of what was asked, and the
  * id of the submission that stored it. Other fingerprint: conflict. Same fingerprint, other submission: this call joins the earlier
- * command. Same submission: our own publish had arrived and only its ack was lost.
+ * command. Same submission: our own publish had arrived and only its ack was lost. A command that has ended says the same by its
+ * outcome, which is asked first where the caller named an idempotency key.
  *
  * Waiting. OUTCOMES republishes what it has stored, and one subscription hears it for all waiters. Republished messages can be
  * missed (a reconnect, a slow consumer), so every waiter is also looked up in the stream: at once when it joined an earlier
@@ -25,7 +26,7 @@ import {
   LIMITS,
   LIVE_PREFIX,
   commandSubject,
-  fingerprint,
+  commandFingerprint,
   outcomeSubject,
   parseOutcome,
   progressSubject,
@@ -152,10 +153,12 @@ export class CommandClient {
   async submit(envelope: CommandEnvelope, options: SubmitOptions = {}): Promise<Submission> {
     const data = Buffer.from(JSON.stringify(envelope));
     if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
+    const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
     const { waiter, outcome } = this.#wait(envelope, options);
     const release = () => this.#forget(waiter);
     try {
-      const replayed = await this.#publish(envelope, data);
+      const replayed =
+        (asked !== '' && (await this.#joinEnded(envelope, asked))) || (await this.#publish(envelope, data, asked));
       return { correlationId: envelope.correlation_id, replayed, outcome, release };
     } catch (error) {
       release();
@@ -181,7 +184,7 @@ export class CommandClient {
   }
 
   /** Returns whether an earlier call had brought this command. */
-  async #publish(envelope: CommandEnvelope, data: Uint8Array): Promise<boolean> {
+  async #publish(envelope: CommandEnvelope, data: Uint8Array, asked: string): Promise<boolean> {
     const subject = commandSubject({
       tenantId: envelope.tenant_id,
       tool: envelope.tool,
@@ -189,7 +192,6 @@ export class CommandClient {
       orderingKey: envelope.ordering_key,
       correlationId: envelope.correlation_id,
     });
-    const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
     const submission = nextSubmissionId();
     try {
       const ack = await this.#publisher.publish(
@@ -208,6 +210,24 @@ export class CommandClient {
     }
   }
 
+  /**
+   * Joins the earlier command of an idempotency key when that has ended. The server's own refusal does not see all of them: it is by
+   * subject, and another ordering key is another subject.
+   */
+  async #joinEnded(envelope: CommandEnvelope, asked: string): Promise<boolean> {
+    const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
+    const ended = await this.jsm.direct
+      .getMessage(STREAM.outcomes, { last_by_subj: subject })
+      .catch((cause: unknown) => {
+        throw toClientError(cause, envelope.correlation_id);
+      });
+    if (!ended) return false;
+    if (ended.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
+    for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
+    this.#checkWaiters(Date.now());
+    return true;
+  }
+
   async #join(envelope: CommandEnvelope, sequence: number, asked: string, submission: string): Promise<boolean> {
     const stored = await this.jsm.direct.getMessage(STREAM.commands, { seq: sequence }).catch((cause: unknown) => {
       throw toClientError(cause, envelope.correlation_id);
@@ -215,9 +235,7 @@ export class CommandClient {
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
     for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
     if (stored?.header.get(SUBMISSION_HEADER) === submission) return false;
-    if (stored?.header.get(HEADER.fingerprint) !== asked) {
-      throw new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
-    }
+    if (stored?.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
     this.#checkWaiters(Date.now());
     return true;
   }
@@ -349,29 +367,16 @@ export class CommandClient {
   }
 }
 
-/** What a caller asked for, apart from when: two commands of one correlation id must agree in this. */
-export function commandFingerprint(envelope: CommandEnvelope): string {
-  return fingerprint([
-    envelope.tool,
-    envelope.method,
-    envelope.args,
-    envelope.ordering_key,
-    envelope.deadline_ms,
-    envelope.priority,
-    envelope.saga_id,
-    envelope.saga_step,
-    envelope.compensation,
-    envelope.input_responses,
-    envelope.request_state,
-  ]);
-}
-
 /** Which submission stored a command: tells a lost ack of ours from an earlier call. */
 const SUBMISSION_HEADER = 'Callboard-Submission';
 const PROCESS_ID = randomBytes(9).toString('base64url');
 let submissions = 0;
 function nextSubmissionId(): string {
   return `${PROCESS_ID}-${++submissions}`;
+}
+
+function conflict(envelope: CommandEnvelope): CallboardError {
+  return new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
 }
 
 function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): string {

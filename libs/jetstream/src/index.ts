@@ -1,12 +1,6 @@
 export { AckedPublisher, PublishRefused, PublishTimeout, headerLine, type PublishAck } from './acked-publisher.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
-export {
-  CommandClient,
-  commandFingerprint,
-  type CommandClientOptions,
-  type Submission,
-  type SubmitOptions,
-} from './command-client.js';
+export { CommandClient, type CommandClientOptions, type Submission, type SubmitOptions } from './command-client.js';
 export { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from './command-consumer.js';
 export { connectNats, onConnectionChange, type NatsOptions } from './connect.js';
 export { JetStreamServer } from './jetstream-server.js';

@@ -3,6 +3,7 @@ import {
   JSON_CONTENT_TYPE,
   LIMITS,
   ERROR_CODES,
+  commandFingerprint,
   outcomeSubject,
   type CommandEnvelope,
   type Outcome,
@@ -79,6 +80,7 @@ const OUTCOME_HEADERS =
 
 function outcomeHeaders(command: CommandEnvelope): string {
   let lines = OUTCOME_HEADERS + headerLine(HEADER.msgId, command.correlation_id);
+  if (command.idempotency_key !== undefined) lines += headerLine(HEADER.fingerprint, commandFingerprint(command));
   if (command.traceparent) lines += headerLine(HEADER.traceparent, command.traceparent);
   if (command.tracestate) lines += headerLine(HEADER.tracestate, command.tracestate);
   return lines;

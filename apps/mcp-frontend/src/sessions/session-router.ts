@@ -445,11 +445,17 @@ export class SessionRouter {
       res.destroy();
     } else if (error instanceof CallboardError) {
       answerRefusal(res, error, { id });
+    } else if (error instanceof Error && AWAY.has(error.name)) {
+      this.#warn(error);
+      answerRefusal(res, new CallboardError('unavailable', undefined, { retryAfterMs: 1_000 }), { id });
     } else {
       answerRpcError(res, 500, id, toRpcError(error, this.deps.parts.report));
     }
   }
 }
+
+/** What the NATS client throws when its server, or the server's streams, cannot be reached now. */
+const AWAY = new Set(['TimeoutError', 'NoRespondersError', 'RequestError', 'ConnectionError', 'JetStreamError']);
 
 function newRecord(principal: Principal, initialize: JSONRPCRequest, position: number): SessionRecord {
   const now = Date.now();
