@@ -17,7 +17,7 @@
  * A batch is refused as a whole when one of its messages is, without saying which; its messages are then sent one by one.
  */
 import { randomBytes } from 'node:crypto';
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { onConnectionChange } from './connect.js';
 import { ENOUGH_GAPS, StoreCosts } from './store-costs.js';
 
@@ -102,13 +102,21 @@ export class AckedPublisher {
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #batchPrefix = randomBytes(9).toString('base64url');
+  readonly #subscription: Subscription;
   #lastId = 0;
   /** While the server is away nothing is sent: the client would let it overtake what is sent again. */
   #connected = true;
+  #closed = false;
 
-  constructor(private readonly nc: NatsConnection) {
+  /** `newCosts` decides for each lane between single messages and batches. */
+  constructor(
+    private readonly nc: NatsConnection,
+    private readonly newCosts: () => StoreCosts = () => new StoreCosts(),
+  ) {
     this.#inbox = createInbox((nc as unknown as { options?: { inboxPrefix?: string } }).options?.inboxPrefix);
-    nc.subscribe(`${this.#inbox}.*`, { callback: (error, msg) => void (error ?? this.#settle(msg)) });
+    this.#subscription = nc.subscribe(`${this.#inbox}.*`, {
+      callback: (error, msg) => void (error ?? this.#settle(msg)),
+    });
     this.#sweep = setInterval(() => this.#sendOverdueAgain(Date.now()), SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
       this.#connected = change === 'connected';
@@ -128,6 +136,7 @@ export class AckedPublisher {
   publish(subject: string, data: Uint8Array, headers: string, timeoutMs: number): Promise<PublishAck> {
     const lane = this.#lane(subject);
     return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new PublishTimeout('the publisher was closed'));
       if (this.#pending.size >= QUEUE_MOST) return reject(new PublishRefused(10077, 'too many publishes are waiting'));
       const giveUpAt = Date.now() + timeoutMs;
       const entry: Pending = { id: ++this.#lastId, lane, subject, data, headers, giveUpAt, resolve, reject, sentAt: 0 };
@@ -143,10 +152,13 @@ export class AckedPublisher {
     });
   }
 
-  /** Rejects what is pending. */
+  /** Rejects what is pending, and whatever comes after. */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#sweep);
     this.#unsubscribe();
+    this.#subscription.unsubscribe();
+    for (const lane of this.#lanes.values()) lane.queue = [];
     for (const entry of this.#pending.values()) entry.reject(new PublishTimeout('the publisher was closed'));
     this.#pending.clear();
   }
@@ -157,7 +169,7 @@ export class AckedPublisher {
     const name = prefix === 'progress' ? 'out' : prefix;
     let lane = this.#lanes.get(name);
     if (!lane) {
-      lane = { queue: [], flushing: false, singles: 0, batch: undefined, costs: new StoreCosts(), lastAckAt: 0 };
+      lane = { queue: [], flushing: false, singles: 0, batch: undefined, costs: this.newCosts(), lastAckAt: 0 };
       this.#lanes.set(name, lane);
     }
     return lane;

@@ -141,7 +141,7 @@ describe('partition leases', () => {
     await settled([a, b], [3, 3]);
     await nats.crash();
     const renewed = async () => (await a.store.entry(`partition.${[...a.held.keys()][0]}`))?.revision;
-    const first = await waitFor(() => renewed().catch(() => undefined), { what: 'the server' });
+    const first = (await renewed())!;
     await waitFor(async () => (await renewed())! > first, { what: 'a renewal' });
     expect(shares(a, b)).toEqual([3, 3]);
     expect([...a.lost, ...b.lost]).toEqual([]);

@@ -12,7 +12,7 @@ export interface TestNats {
   credsFile(user: string): string;
   /** A connection as one of the declared users; closed by `dispose`. */
   connect(user: string): Promise<NatsConnection>;
-  /** Kills the server as a power cut would, and starts it again on the same store and port. */
+  /** Kills the server as a power cut would, and starts it again on the same store and port; resolves when the connections are back. */
   crash(): Promise<void>;
   /** Lets the server hang, as a machine that swaps does: connections stay, and nothing answers until `thaw`. */
   freeze(): void;
@@ -56,9 +56,11 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
     credsFile: (user) => server.credsFile(user),
     connect,
     crash: async () => {
+      const back = connections.filter((nc) => !nc.isClosed()).map(reconnected);
       process.kill(server.pid, 'SIGKILL');
       await server.exited;
       server = await startNatsServer({ binary, dataDir, topology, ...rest, port: server.port });
+      await Promise.all(back);
     },
     freeze: () => void process.kill(server.pid, 'SIGSTOP'),
     thaw: () => void process.kill(server.pid, 'SIGCONT'),
@@ -69,6 +71,10 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function reconnected(nc: NatsConnection): Promise<void> {
+  for await (const { type } of nc.status()) if (type === 'reconnect' || type === 'close') return;
 }
 
 async function copyKeys(dataDir: string): Promise<void> {
