@@ -34,7 +34,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher, PublishRefused, PublishTimeout, headerLine } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
@@ -76,6 +76,8 @@ interface Waiter {
   /** There may be progress that it has not heard of. */
   behind: boolean;
   catchingUp: Promise<void> | undefined;
+  /** Before it is, its deadline says nothing: the stored command may be another one. */
+  accepted: boolean;
   readonly deadlineAt: number;
   checkAt: number;
   checks: number;
@@ -83,6 +85,7 @@ interface Waiter {
 }
 
 const SWEEP_MS = 250;
+const READ_TIMEOUT_MS = 1_000;
 const FIRST_CHECK_MS = 2_000;
 const LAST_CHECK_MS = 30_000;
 /** A runner writes `deadline_exceeded` itself when it is alive; the caller's side waits this long for it. */
@@ -124,8 +127,7 @@ export class CommandClient {
         if (!listeners) return;
         const sequence = Number(message.headers?.get('Nats-Sequence'));
         const before = Number(message.headers?.get('Nats-Last-Sequence'));
-        const fact = message.json<Progress>();
-        for (const waiter of listeners) this.#hear(waiter, fact, sequence, before);
+        for (const waiter of listeners) this.#hear(waiter, message.data, sequence, before);
       },
     });
     this.#sweep = setInterval(() => this.#checkWaiters(Date.now()), SWEEP_MS).unref();
@@ -135,7 +137,11 @@ export class CommandClient {
   }
 
   static async start(nc: NatsConnection, options: CommandClientOptions): Promise<CommandClient> {
-    const client = new CommandClient(nc, await jetstreamManager(nc, { checkAPI: false }), options);
+    const client = new CommandClient(
+      nc,
+      await jetstreamManager(nc, { checkAPI: false, timeout: READ_TIMEOUT_MS }),
+      options,
+    );
     await nc.flush();
     return client;
   }
@@ -159,6 +165,7 @@ export class CommandClient {
     try {
       const replayed =
         (asked !== '' && (await this.#joinEnded(envelope, asked))) || (await this.#publish(envelope, data, asked));
+      waiter.accepted = true;
       return { correlationId: envelope.correlation_id, replayed, outcome, release };
     } catch (error) {
       release();
@@ -200,11 +207,12 @@ export class CommandClient {
         commandHeaders(envelope, asked, submission),
         this.#acceptTimeoutMs,
       );
-      return ack.duplicate ? await this.#join(envelope, ack.seq, asked, submission) : false;
+      return ack.duplicate ? await this.#join(envelope, { seq: ack.seq }, asked, submission) : false;
     } catch (error) {
       if (error instanceof PublishRefused && error.isWrongLastSequence) {
-        const earlier = Number(/\d+$/.exec(error.message)?.[0]);
-        return this.#join(envelope, earlier, asked, submission);
+        // Stored it has its partition in front.
+        const last_by_subj = subject.replace(/^cmd\./, 'cmd.*.');
+        return this.#join(envelope, { last_by_subj }, asked, submission);
       }
       throw toClientError(error, envelope.correlation_id);
     }
@@ -216,11 +224,7 @@ export class CommandClient {
    */
   async #joinEnded(envelope: CommandEnvelope, asked: string): Promise<boolean> {
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
-    const ended = await this.jsm.direct
-      .getMessage(STREAM.outcomes, { last_by_subj: subject })
-      .catch((cause: unknown) => {
-        throw toClientError(cause, envelope.correlation_id);
-      });
+    const ended = await this.#read(STREAM.outcomes, { last_by_subj: subject }, envelope);
     if (!ended) return false;
     if (ended.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
     for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
@@ -228,16 +232,38 @@ export class CommandClient {
     return true;
   }
 
-  async #join(envelope: CommandEnvelope, sequence: number, asked: string, submission: string): Promise<boolean> {
-    const stored = await this.jsm.direct.getMessage(STREAM.commands, { seq: sequence }).catch((cause: unknown) => {
-      throw toClientError(cause, envelope.correlation_id);
-    });
+  async #join(
+    envelope: CommandEnvelope,
+    earlier: { seq: number } | { last_by_subj: string },
+    asked: string,
+    submission: string,
+  ): Promise<boolean> {
+    const stored = await this.#read(STREAM.commands, earlier, envelope);
+    // Its age took it away in this very moment: the same call made again stores it anew.
+    if (!stored) throw toClientError(new Error('the earlier command is gone'), envelope.correlation_id);
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
     for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
-    if (stored?.header.get(SUBMISSION_HEADER) === submission) return false;
-    if (stored?.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
+    if (stored.header.get(SUBMISSION_HEADER) === submission) return false;
+    if (stored.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
     this.#checkWaiters(Date.now());
     return true;
+  }
+
+  /** Asks again for as long as a publish would be tried: what is asked while the connection is down is lost. */
+  async #read(
+    stream: string,
+    query: { seq: number } | { last_by_subj: string },
+    envelope: CommandEnvelope,
+  ): Promise<StoredMsg | null> {
+    const until = Date.now() + this.#acceptTimeoutMs;
+    for (;;) {
+      try {
+        return await this.jsm.direct.getMessage(stream, query);
+      } catch (cause) {
+        if (Date.now() >= until) throw toClientError(cause, envelope.correlation_id);
+        await delay(SWEEP_MS);
+      }
+    }
   }
 
   #wait(envelope: CommandEnvelope, { onProgress }: SubmitOptions): { waiter: Waiter; outcome: Promise<Outcome> } {
@@ -254,6 +280,7 @@ export class CommandClient {
         heard: 0,
         behind: false,
         catchingUp: undefined,
+        accepted: false,
         deadlineAt: Date.parse(envelope.deadline_at),
         checkAt: Date.now() + FIRST_CHECK_MS,
         checks: 0,
@@ -273,11 +300,17 @@ export class CommandClient {
   }
 
   #settle(waiters: readonly Waiter[], data: Uint8Array): void {
-    const outcome = parseOutcome(data);
     for (const waiter of waiters) {
       this.#forget(waiter);
-      if (waiter.behind || waiter.catchingUp) void this.#catchUp(waiter).finally(() => waiter.resolve(outcome));
-      else waiter.resolve(outcome);
+      const settle = () => {
+        try {
+          waiter.resolve(parseOutcome(data));
+        } catch (cause) {
+          waiter.reject(new CallboardError('internal', undefined, { correlationId: waiter.correlationId, cause }));
+        }
+      };
+      if (waiter.behind || waiter.catchingUp) void this.#catchUp(waiter).finally(settle);
+      else settle();
     }
   }
 
@@ -287,11 +320,18 @@ export class CommandClient {
     if (waiter.onProgress) void this.#catchUp(waiter);
   }
 
-  #hear(waiter: Waiter, fact: Progress, sequence: number, before: number): void {
+  #hear(waiter: Waiter, data: Uint8Array, sequence: number, before: number): void {
     if (waiter.behind || waiter.catchingUp || before > waiter.heard) void this.#catchUp(waiter);
-    else if (sequence > waiter.heard) {
-      waiter.heard = sequence;
-      waiter.onProgress?.(fact, sequence);
+    else if (sequence > waiter.heard) this.#tell(waiter, data, sequence);
+  }
+
+  /** A listener that fails, or a fact that nobody can read, is passed over: nats.js drops the connection when a callback throws. */
+  #tell(waiter: Waiter, data: Uint8Array, sequence: number): void {
+    waiter.heard = sequence;
+    try {
+      waiter.onProgress?.(JSON.parse(Buffer.from(data).toString()) as Progress, sequence);
+    } catch {
+      // The outcome comes all the same.
     }
   }
 
@@ -308,10 +348,7 @@ export class CommandClient {
       waiter.behind = false;
       try {
         const facts = await readSubject(this.jsm, STREAM.outcomes, subject, waiter.heard);
-        for (const fact of facts) {
-          waiter.heard = fact.seq;
-          waiter.onProgress?.(fact.json<Progress>(), fact.seq);
-        }
+        for (const { data, seq } of facts) this.#tell(waiter, data, seq);
         if (facts.length > 0) waiter.behind = true;
       } catch {
         waiter.behind = true;
@@ -327,7 +364,7 @@ export class CommandClient {
         waiter.checkAt = now + Math.min(LAST_CHECK_MS, FIRST_CHECK_MS * 2 ** waiter.checks++);
         void this.#check(waiter);
       }
-      if (now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
+      if (waiter.accepted && now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
         waiter.expiring = true;
         void this.#expire(waiter);
       }
