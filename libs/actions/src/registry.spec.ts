@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { BUCKET, KeyValueStore } from '@callboard/jetstream';
+import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { ActionSet } from './action-set.js';
+import { defineAction } from './define-action.js';
+import { Announcer, Catalog, type CatalogView } from './registry.js';
+
+let nats: TestNats;
+let catalog: Catalog;
+let writer: KeyValueStore;
+let announcers: Announcer[];
+let errors: unknown[];
+/** Every change that was told, as the ids of then. */
+let changes: string[][];
+
+const action = (id: string, description = '') =>
+  defineAction({ id, description, input: { type: 'object' }, run: () => '' });
+const idsOf = ({ actions }: CatalogView) => [...actions.keys()];
+
+beforeEach(async () => {
+  nats = await startTestNats({ topology: { partitions: 1 } });
+  writer = await KeyValueStore.open(await nats.connect('action-runner'), BUCKET.actions);
+  errors = [];
+  changes = [];
+  announcers = [];
+  const reader = await KeyValueStore.open(await nats.connect('mcp-frontend'), BUCKET.actions);
+  catalog = new Catalog(reader, (error) => errors.push(error));
+  catalog.onChange((view) => changes.push(idsOf(view)));
+  await catalog.start();
+});
+afterEach(async () => {
+  catalog.stop();
+  await Promise.all(announcers.map((announcer) => announcer.stop().catch(() => undefined)));
+  await nats.dispose();
+});
+
+async function announce(service: string, instance: string, actions: ActionSet): Promise<Announcer> {
+  const announcer = new Announcer(writer, actions, { service, instance }, (error) => errors.push(error));
+  announcers.push(announcer);
+  await announcer.start();
+  return announcer;
+}
+
+const listed = (...ids: string[]) =>
+  waitFor(() => idsOf(catalog.view).join() === ids.join(), { what: `exactly ${ids.join(', ') || 'nothing'} listed` });
+
+describe('the registry', () => {
+  it('lists actions from when a service announces them until it takes them back', async () => {
+    const announcer = await announce('git', 'git-1', new ActionSet([action('git.push'), action('git.clone')]));
+    await listed('git.clone', 'git.push');
+    expect(catalog.get('git.clone')).toMatchObject({ id: 'git.clone', service: 'git', instances: 1 });
+    const { version } = catalog.view;
+    expect(version).toMatch(/^[0-9a-f]{16}$/);
+    await announcer.stop();
+    await listed();
+    expect(catalog.view.version).not.toBe(version);
+    expect(changes).toEqual([['git.clone', 'git.push'], []]);
+  });
+
+  it('follows a set that changes while its service runs', async () => {
+    const set = new ActionSet([action('git.clone')]);
+    await announce('git', 'git.1 of host.example.com', set);
+    await listed('git.clone');
+    set.add(action('git.pull'));
+    await listed('git.clone', 'git.pull');
+    set.remove('git.clone');
+    await listed('git.pull');
+    set.remove('git.pull');
+    set.add(action('git.pull', 'another description'));
+    await waitFor(() => catalog.get('git.pull')?.description, { what: 'the new description' });
+  });
+
+  it('tells of changes and of nothing else: not of another instance of the same, and not of heartbeats', async () => {
+    const one = await announce('git', 'git-1', new ActionSet([action('git.clone')]));
+    await listed('git.clone');
+    await announce('git', 'git-2', new ActionSet([action('git.clone')]));
+    await waitFor(() => catalog.get('git.clone')?.instances === 2, { what: 'the second instance' });
+    await one.stop();
+    await waitFor(() => catalog.get('git.clone')?.instances === 1, { what: 'the first gone' });
+    expect(changes).toEqual([['git.clone']]);
+  });
+
+  it('settles a name that two services claim in the same way on every replica, and gives it on', async () => {
+    await announce('zeta', 'z-1', new ActionSet([action('git.clone', 'of zeta')]));
+    await listed('git.clone');
+    const alpha = await announce('alpha', 'a-1', new ActionSet([action('git.clone', 'of alpha')]));
+    await waitFor(() => catalog.get('git.clone')?.service === 'alpha', { what: 'the first by name' });
+    expect(catalog.get('git.clone')).toMatchObject({ description: 'of alpha', instances: 1 });
+    await alpha.stop();
+    await waitFor(() => catalog.get('git.clone')?.service === 'zeta', { what: 'the other one' });
+  });
+
+  describe('with records that were put by hand', () => {
+    const descriptors = Buffer.from(JSON.stringify([action('git.clone').descriptor]));
+    const beat = (instance: string, digest: string, ttlMs = 60_000) =>
+      writer.put(`services.git.${instance}`, Buffer.from(JSON.stringify({ service: 'git', catalog: digest })), {
+        ttlMs,
+      });
+
+    it('forgets an instance that no longer beats', async () => {
+      await writer.put('catalogs.abc', descriptors, { ttlMs: 60_000 });
+      await beat('git-1', 'abc', 1_000);
+      await listed('git.clone');
+      await listed();
+    });
+
+    it('reads a catalog that could not be read at first at the next beat', async () => {
+      await beat('git-1', 'abc');
+      await beat('git-2', 'other');
+      await listed();
+      await writer.put('catalogs.abc', descriptors, { ttlMs: 60_000 });
+      await beat('git-1', 'abc');
+      await listed('git.clone');
+    });
+
+    it('is not held up by what nobody can read', async () => {
+      await writer.put('services.git.broken', Buffer.from('{'));
+      await writer.put('services.git.odd', Buffer.from('null'));
+      await writer.put('catalogs.broken', Buffer.from('{'));
+      await beat('git-3', 'broken');
+      await announce('git', 'git-1', new ActionSet([action('git.clone')]));
+      await listed('git.clone');
+      expect(errors.length).toBeGreaterThanOrEqual(3);
+    });
+  });
+
+  it('lists what it listed over a crash of the server, and hears of what comes after', async () => {
+    const set = new ActionSet([action('git.clone')]);
+    await announce('git', 'git-1', set);
+    await listed('git.clone');
+    await nats.crash();
+    for (const id of ['git.pull', 'git.push', 'git.tag']) {
+      set.add(action(id));
+      await waitFor(() => catalog.get(id), { what: id });
+    }
+    expect(changes.map((ids) => ids.length)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('says so when a service has more actions than a record can hold', async () => {
+    const set = new ActionSet([action('git.clone', 'x'.repeat(1_100_000))]);
+    await expect(announce('git', 'git-1', set)).rejects.toThrow('too many to announce');
+  });
+});
