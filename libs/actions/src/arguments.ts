@@ -6,6 +6,10 @@ import type { ActionDescriptor } from './descriptor.js';
 // ajv-formats is CommonJS with a default export; under ESM the plugin sits one level down.
 const addFormats = addFormatsModule as unknown as typeof addFormatsModule.default;
 
+// Lax, because authors bring schemas with keywords of their own.
+const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false });
+addFormats(ajv);
+
 const compiled = new WeakMap<JsonObject, ValidateFunction>();
 
 /**
@@ -24,10 +28,12 @@ export function checkArguments(descriptor: ActionDescriptor, args: JsonObject): 
 export function compileSchema(schema: JsonObject): ValidateFunction {
   let validate = compiled.get(schema);
   if (!validate) {
-    // One instance a schema: two actions may use one $id. Lax, because authors bring schemas with keywords of their own.
-    const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false });
-    addFormats(ajv);
-    validate = ajv.compile(schema);
+    try {
+      validate = ajv.compile(schema);
+    } finally {
+      // Two actions may use one $id. An instance each would cost the 30 ms that the meta-schema takes.
+      ajv.removeSchema(schema);
+    }
     compiled.set(schema, validate);
   }
   return validate;
