@@ -3,6 +3,7 @@ import { startTestNats, testCommand as command, waitFor, type TestNats } from '@
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Recorder, backlog, briefly, byKey, endless, inOrder, store, type Run } from './spec/commands.js';
+import { applyTopology } from './apply.js';
 import { OWNER_GROUP, STREAM, partitionConsumerName } from './topology.js';
 
 let nats: TestNats;
@@ -243,6 +244,33 @@ describe('the ordered keyed consumer', () => {
       expect(byKey(runs)).toEqual(inOrder(8, 4));
     },
   );
+
+  it('does not start with another number of partitions than the stream has', async () => {
+    await expect(start('a', undefined, { partitions: 3 })).rejects.toThrow(
+      'COMMANDS has 2 partitions, this process is set to 3: set CALLBOARD_PARTITIONS to 2',
+    );
+  });
+
+  it('begins anew with a stream that was made anew', async () => {
+    const open = await startTestNats({ topology: { partitions: 2 }, auth: 'none' });
+    try {
+      const nc = await open.connect('anyone');
+      await store(nc, backlog(4, 5));
+      const a = await Recorder.start(open, 'a', runs);
+      await handed(20);
+      await a.consumer.drain(5_000);
+      await (await jetstreamManager(nc)).streams.delete(STREAM.commands);
+      await applyTopology(nc, open.topology);
+      await store(nc, backlog(4, 2));
+      runs.length = 0;
+      const b = await Recorder.start(open, 'b', runs);
+      await handed(8);
+      expect(byKey(runs)).toEqual(inOrder(4, 2));
+      await b.consumer.drain(5_000);
+    } finally {
+      await open.dispose();
+    }
+  });
 
   it('begins nothing under a lease that has run out, also before any timer could say so', async () => {
     await store(frontend, [command('blocking', { n: 0 }), ...backlog(6, 1)]);

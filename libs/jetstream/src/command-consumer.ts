@@ -45,7 +45,7 @@ import { KeyValueStore } from './key-value-store.js';
 import { PartitionLeases, type Lease } from './partition-leases.js';
 import { LOOKUP_MOST, storedAmong } from './outcome-lookup.js';
 import { SequenceWindow } from './sequence-window.js';
-import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer, partitionConsumerName } from './topology.js';
+import { BUCKET, OWNER_GROUP, STREAM, partitionConsumer, partitionConsumerName, partitionsOf } from './topology.js';
 
 export interface Delivery {
   /** Tenant and ordering key, as one text. */
@@ -103,8 +103,15 @@ export class CommandConsumer {
     private readonly options: CommandConsumerOptions,
   ) {}
 
+  /** @throws Error when the stream has another number of partitions: what is in those that nobody knows of would never be run. */
   static async start(nc: NatsConnection, options: CommandConsumerOptions): Promise<CommandConsumer> {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const partitions = partitionsOf((await jsm.streams.info(STREAM.commands)).config);
+    if (partitions !== options.partitions) {
+      throw new Error(
+        `${STREAM.commands} has ${partitions} partitions, this process is set to ${options.partitions}: set CALLBOARD_PARTITIONS to ${partitions}`,
+      );
+    }
     const consumer = new CommandConsumer(nc, jsm, await KeyValueStore.open(nc, BUCKET.leases), options);
     await consumer.#start();
     return consumer;
@@ -144,6 +151,7 @@ export class CommandConsumer {
       surplus: (partition) => void this.#release(partition),
       lost: (partition) => void this.#lose(partition),
       error: this.options.onError,
+      load: (partition) => this.#owned.get(partition)?.running ?? 0,
     });
     this.#unsubscribe = onConnectionChange(this.nc, (change) => {
       if (change === 'connected') for (const partition of this.#owned.values()) partition.reattach();
@@ -200,6 +208,7 @@ class OwnedPartition {
   /** Everything up to here has its outcome; unknown until it is read. */
   #floor: number | undefined;
   #keptFloor: number | undefined;
+  #streamCreated = '';
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
   #messages: ConsumerMessages | undefined;
@@ -257,7 +266,7 @@ class OwnedPartition {
   async keepFloor(): Promise<void> {
     const floor = this.#floor;
     if (floor === undefined || floor === this.#keptFloor || !this.lease.isValid()) return;
-    const record: Floor = { floor, may_have_begun_up_to: this.#mayHaveBegunUpTo };
+    const record: Floor = { stream: this.#streamCreated, floor, may_have_begun_up_to: this.#mayHaveBegunUpTo };
     await this.store.put(floorKey(this.lease.partition), Buffer.from(JSON.stringify(record)));
     this.#keptFloor = floor;
   }
@@ -285,11 +294,11 @@ class OwnedPartition {
     const { partition, clean } = this.lease;
     const name = partitionConsumerName(partition);
     this.#messages?.stop();
-    const { state } = await this.jsm.streams.info(STREAM.commands);
+    const { state, created } = await this.jsm.streams.info(STREAM.commands);
     const before = await this.#consumerBefore(name);
     if (this.#floor === undefined) {
-      const kept = await this.store.get(floorKey(partition));
-      const record = kept && (JSON.parse(Buffer.from(kept).toString()) as Floor);
+      this.#streamCreated = String(created);
+      const record = readFloor(await this.store.get(floorKey(partition)), this.#streamCreated);
       // A partition without a floor never had an owner. Otherwise the consumer of the owner before says what was handed out to it;
       // when that is gone, it may have been everything.
       const handedOut = record && !clean ? (before?.delivered.stream_seq ?? state.last_seq) : 0;
@@ -467,10 +476,24 @@ class OwnedPartition {
 
 /** What the owners of a partition hand on to each other. */
 interface Floor {
+  /** When the stream was made: one that was made anew counts from the beginning. */
+  stream: string;
   /** Every command of the partition up to here has its outcome. */
   floor: number;
   /** Up to here, the first unfinished command of each key may have been begun by an owner that did not finish it. */
   may_have_begun_up_to: number;
+}
+
+/** The floor of the present stream, if it has one. */
+function readFloor(kept: Uint8Array | undefined, stream: string): Floor | undefined {
+  if (!kept) return undefined;
+  try {
+    const record = JSON.parse(Buffer.from(kept).toString()) as Floor;
+    return record.stream === stream ? record : undefined;
+  } catch {
+    // Somebody else's: as if all had to be read again.
+    return { stream, floor: 0, may_have_begun_up_to: 0 };
+  }
 }
 
 function floorKey(partition: number): string {

@@ -13,6 +13,7 @@ class Holder {
   readonly history: Lease[] = [];
   readonly lost: number[] = [];
   readonly errors: unknown[] = [];
+  readonly loads = new Map<number, number>();
   leases!: PartitionLeases;
   /** How a lease is given back; the test may delay it. */
   giveBack = (partition: number): Promise<void> => this.leases.giveBack(partition, true);
@@ -39,6 +40,7 @@ class Holder {
         holder.stopUse(partition);
       },
       error: (error) => holder.errors.push(error),
+      load: (partition) => holder.loads.get(partition) ?? 0,
     });
     await holder.leases.start();
     return holder;
@@ -108,6 +110,15 @@ describe('partition leases', () => {
     // Only the very first owner of a partition cannot know what was before.
     expect(all.filter(({ clean }) => !clean)).toEqual(a.history.slice(0, PARTITIONS));
     expect([a, b, c].flatMap(({ lost, errors }) => [...lost, ...errors])).toEqual([]);
+  });
+
+  it('that are idle are given back first', async () => {
+    const a = await start('runner-a');
+    await settled([a], [6]);
+    for (const busy of [0, 3, 4]) a.loads.set(busy, 1);
+    const b = await start('runner-b');
+    await settled([a, b], [3, 3]);
+    expect([...a.held.keys()].sort()).toEqual([0, 3, 4]);
   });
 
   it('of a runner that dies are taken over when they have run out, and not before, and are not clean', async () => {

@@ -54,6 +54,8 @@ export interface LeaseEvents {
   /** The lease can no longer be relied on: stop at once, then call `stopped`. */
   lost(partition: number): void;
   error(error: unknown): void;
+  /** How much runs in a partition now: what is idle is given back first, for the next owner waits until nothing runs. */
+  load(partition: number): number;
 }
 
 export class PartitionLeases {
@@ -218,7 +220,8 @@ export class PartitionLeases {
       this.#again = false;
       const share = this.#share();
       const staying = [...this.#held.keys()].filter((partition) => !this.#leaving.has(partition));
-      for (const partition of staying.slice(share)) this.#markSurplus(partition);
+      staying.sort((a, b) => this.events.load(a) - this.events.load(b));
+      for (const partition of staying.slice(0, Math.max(0, staying.length - share))) this.#markSurplus(partition);
       if (this.#stopping) return;
       for (const [partition, { record, revision }] of this.#records) {
         if (this.#held.size >= share || this.#stopping) break;

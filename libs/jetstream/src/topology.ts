@@ -104,6 +104,12 @@ export function partitionConsumer(partition: number, floor: number): Partial<Con
   };
 }
 
+/** How many partitions a command stream has, by its own configuration. */
+export function partitionsOf(config: Partial<StreamConfig>): number | undefined {
+  const count = /partition\((\d+),/.exec(config.subject_transform?.dest ?? '')?.[1];
+  return count === undefined ? undefined : Number(count);
+}
+
 export function partitionConsumerName(partition: number): string {
   return `partition-${partition}`;
 }
