@@ -1,0 +1,232 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { defineAction, defineResource, type ActionDefinition, type RegisteredAction } from '@callboard/actions';
+import { idempotentCorrelationId, parseEnvelope, type CommandEnvelope, type JsonObject } from '@callboard/envelope';
+import { AckedPublisher, CommandClient, OutcomePublisher, STREAM, type Ending } from '@callboard/jetstream';
+import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { Invoker, type Invocation } from './call.js';
+
+const CORRELATION_ID = 'io.callboard/correlation_id';
+const REPLAYED = 'io.callboard/replayed';
+const principal = { tenantId: 'acme', userId: 'user:default/jane' };
+
+let nats: TestNats;
+let client: CommandClient;
+let invoker: Invoker;
+let outcomes: OutcomePublisher;
+let sre: JetStreamManager;
+let before: number;
+
+beforeAll(async () => {
+  nats = await startTestNats({ topology: { partitions: 1 } });
+  client = await CommandClient.start(await nats.connect('mcp-frontend'), { instance: 'front end' });
+  invoker = new Invoker(client);
+  outcomes = new OutcomePublisher(new AckedPublisher(await nats.connect('action-runner')), 'runner');
+  sre = await jetstreamManager(await nats.connect('sre'));
+});
+beforeEach(async () => {
+  before = (await sre.streams.info(STREAM.commands)).state.last_seq;
+});
+afterAll(async () => {
+  client.close();
+  await nats.dispose();
+});
+
+const registered = ({ descriptor }: ActionDefinition): RegisteredAction => ({
+  ...descriptor,
+  service: 'spec',
+  instances: 1,
+});
+const input = { type: 'object', properties: { key: { type: 'string' } } };
+const tool = registered(
+  defineAction({
+    id: 'git.clone',
+    description: '',
+    input,
+    ordering: { argument: 'key' },
+    deadlineMs: 5_000,
+    run: () => '',
+  }),
+);
+const resource = registered(
+  defineResource({ name: 'readme', uri: 'file:///readme', description: '', run: () => ({}) }),
+);
+
+function call(more: Partial<Invocation> = {}): Invocation {
+  return {
+    principal,
+    action: tool,
+    args: { key: 'repo' },
+    meta: {},
+    header: () => undefined,
+    inputCapabilities: [],
+    ...more,
+  };
+}
+const meta = (fields: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [`io.callboard/${name}`, value]));
+
+/** The next command that is stored; the spec plays the runner. */
+async function nextCommand(): Promise<CommandEnvelope> {
+  const message = await waitFor(
+    () => sre.direct.getMessage(STREAM.commands, { seq: before + 1 }).catch(() => undefined),
+    {
+      what: 'a command',
+    },
+  );
+  return { ...parseEnvelope(message.data) };
+}
+
+async function answered(invocation: Invocation, ending: Ending): Promise<[CommandEnvelope, Promise<JsonObject>]> {
+  const result = invoker.invoke(invocation);
+  result.catch(() => undefined);
+  const command = await nextCommand();
+  await outcomes.publish(command, ending);
+  return [command, result];
+}
+
+const succeeded: Ending = { status: 'succeeded', result: { content: [] }, attempts: 1 };
+
+describe('the envelope of a call', () => {
+  it('has the documented defaults where the caller says nothing', async () => {
+    const [command, result] = await answered(call(), succeeded);
+    expect(command).toEqual({
+      envelope_version: '1.0',
+      correlation_id: expect.stringMatching(/^c_/),
+      tenant_id: 'acme',
+      user_id: 'user:default/jane',
+      tool: 'git',
+      method: 'clone',
+      args: { key: 'repo' },
+      ordering_key: 'git:repo',
+      deadline_ms: 5_000,
+      priority: 'normal',
+      accept_partials: false,
+      accept_async: false,
+      issued_at: expect.stringMatching(/Z$/),
+      deadline_at: expect.stringMatching(/Z$/),
+    });
+    expect(Date.parse(command.deadline_at) - Date.parse(command.issued_at)).toBe(5_000);
+    expect(await result).toEqual({ content: [], _meta: { [CORRELATION_ID]: command.correlation_id } });
+  });
+
+  it('has what the caller says, and the id that its idempotency key stands for', async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const said = meta({ ordering_key: 'mine', idempotency_key: 'k1', deadline_ms: 900, priority: 'low', saga_id: 's' });
+    const [command, result] = await answered(
+      call({
+        meta: { ...said, traceparent, tracestate: 'a=b' },
+        inputCapabilities: ['elicitation'],
+        onProgress: () => undefined,
+      }),
+      succeeded,
+    );
+    await result;
+    expect(command).toMatchObject({
+      correlation_id: idempotentCorrelationId({
+        ...principal,
+        action: { tool: 'git', method: 'clone' },
+        idempotencyKey: 'k1',
+      }),
+      idempotency_key: 'k1',
+      ordering_key: 'mine',
+      deadline_ms: 900,
+      priority: 'low',
+      saga_id: 's',
+      accept_partials: true,
+      input_capabilities: ['elicitation'],
+      traceparent,
+      tracestate: 'a=b',
+    });
+  });
+
+  it.each([
+    ['of another form', { traceparent: 'x\r\nNats-Rollup: all', tracestate: 'a=b' }],
+    ['that is no text', { traceparent: 7 }],
+  ])('leaves a trace context %s out', async (_, context) => {
+    const [command, result] = await answered(call({ meta: context }), succeeded);
+    await result;
+    expect(command.traceparent).toBeUndefined();
+    expect(command.tracestate).toBeUndefined();
+  });
+
+  it('of another round of input is another command, the same however often the round is called', async () => {
+    const said = meta({ idempotency_key: 'rounds' });
+    const [first, one] = await answered(call({ meta: said }), succeeded);
+    await one;
+    before += 1;
+    const round = call({ meta: said, inputResponses: { name: 'x' }, requestState: 's' });
+    const [second, two] = await answered(round, succeeded);
+    await two;
+    expect(second.correlation_id).not.toBe(first.correlation_id);
+    expect(second).toMatchObject({ input_responses: { name: 'x' }, request_state: 's' });
+    expect(await invoker.invoke(round)).toMatchObject({ _meta: { [REPLAYED]: true } });
+  });
+});
+
+describe('the result of a call', () => {
+  it('that joined an earlier command says so, with the same id', async () => {
+    const said = call({ meta: meta({ idempotency_key: 'k2' }) });
+    const [command, first] = await answered(said, succeeded);
+    expect(((await first)['_meta'] as JsonObject)[REPLAYED]).toBeUndefined();
+    expect(await invoker.invoke(said)).toEqual({
+      content: [],
+      _meta: { [CORRELATION_ID]: command.correlation_id, [REPLAYED]: true },
+    });
+  });
+
+  it.each([
+    ['arguments that do not match', call({ args: { key: 7 } }), 'invalid_arguments'],
+    ['a messaging field that is wrong', call({ meta: meta({ priority: 'urgent' }) }), 'invalid_messaging_field'],
+  ])('with %s is a tool error with an id, and nothing is stored', async (_, invocation, code) => {
+    const result = await invoker.invoke(invocation);
+    expect(result).toMatchObject({
+      isError: true,
+      content: [{ type: 'text', text: expect.stringContaining(code) }],
+      structuredContent: { error: { code, retryable: false, correlation_id: expect.stringMatching(/^c_/) } },
+      _meta: { [CORRELATION_ID]: expect.stringMatching(/^c_/) },
+    });
+    expect((await sre.streams.info(STREAM.commands)).state.last_seq).toBe(before);
+  });
+
+  it('of a tool that failed is a tool error with the code and the id of its outcome', async () => {
+    const error = { code: 'gone', message: 'the repository is gone', retryable: false };
+    const [command, result] = await answered(call(), { status: 'failed', error, attempts: 1 });
+    expect(await result).toEqual({
+      isError: true,
+      content: [{ type: 'text', text: 'gone: the repository is gone' }],
+      structuredContent: { error: { ...error, correlation_id: command.correlation_id } },
+      _meta: { [CORRELATION_ID]: command.correlation_id },
+    });
+  });
+
+  it.each([
+    ['deadline_exceeded', 'deadline_exceeded'],
+    ['a code of the action', 'action_failed'],
+    ['toString', 'action_failed'],
+  ])('of a resource that failed with %s is a protocol error', async (code, told) => {
+    const invocation = call({ action: resource, args: { uri: 'file:///readme' } });
+    const error = { code, message: 'why', retryable: false };
+    const [, result] = await answered(invocation, { status: 'failed', error, attempts: 1 });
+    await expect(result).rejects.toMatchObject({ name: 'CallboardError', code: told, message: 'why' });
+  });
+
+  it('keeps the _meta that the action gave', async () => {
+    const result = { content: [], _meta: { 'example.com/a': 1, [CORRELATION_ID]: 'forged' } };
+    const [command, told] = await answered(call(), { status: 'succeeded', result, attempts: 1 });
+    expect((await told)['_meta']).toEqual({ 'example.com/a': 1, [CORRELATION_ID]: command.correlation_id });
+  });
+
+  it('is awaited no more when the caller is gone; the command goes on', async () => {
+    const waiting = client.waiting;
+    let leave!: () => void;
+    const result = invoker.invoke(call({ onGone: (callback) => (leave = callback) }));
+    result.catch(() => undefined);
+    const command = await nextCommand();
+    await waitFor(() => leave, { what: 'the way out' });
+    leave();
+    expect(await result).toMatchObject({ isError: true, structuredContent: { error: { code: 'cancelled' } } });
+    expect(client.waiting).toBe(waiting);
+    expect(await outcomes.publish(command, succeeded)).toBe('written');
+  });
+});
