@@ -4,6 +4,8 @@ export const LIMITS = {
   nameChars: 256,
   /** Characters of a tool, and of a method. */
   actionNameChars: 64,
+  /** Characters of a subject. A server cuts the connection of whoever sends a longer line than 4 KiB, with all that it carries. */
+  subjectChars: 3_800,
   /** Bytes of a command's JSON, which travels in one NATS message. */
   envelopeBytes: 1024 * 1024 - 16 * 1024,
   /** Bytes of an outcome's JSON. */

@@ -155,6 +155,20 @@ describe('a submitted command', () => {
     expect(client.waiting).toBe(0);
   });
 
+  it('whose subject no line of the protocol can hold is refused, and cuts nobody off', async () => {
+    const long = '\u6f22'.repeat(256);
+    const other = testCommand('order');
+    const { outcome } = await client.submit(other);
+    await expect(client.submit(testCommand(long, {}, { tenant_id: long }))).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
+    expect(client.waiting).toBe(1);
+    const longest = await client.submit(testCommand(long));
+    longest.release();
+    await succeed(other);
+    expect(await outcome).toMatchObject({ status: 'succeeded' });
+  });
+
   it('is unavailable when the server does not answer, and the same call made again finds out', async () => {
     const impatient = await CommandClient.start(nc, { instance: 'impatient', acceptTimeoutMs: 200 });
     const envelope = idempotent();

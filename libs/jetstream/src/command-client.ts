@@ -153,7 +153,7 @@ export class CommandClient {
 
   /**
    * Has a command accepted. Resolves when it is durable, here or in the earlier command that it joins.
-   * @throws CallboardError `idempotency_conflict`, `payload_too_large`, `overloaded` when the stream is full, or `unavailable`
+   * @throws CallboardError `idempotency_conflict`, `invalid_request`, `payload_too_large`, `overloaded` when the stream is full, or `unavailable`
    *   when no acknowledgement came in time: the command may then have been accepted or not, and the same idempotency key asks again.
    */
   async submit(envelope: CommandEnvelope, options: SubmitOptions = {}): Promise<Submission> {
@@ -199,6 +199,9 @@ export class CommandClient {
       orderingKey: envelope.ordering_key,
       correlationId: envelope.correlation_id,
     });
+    if (subject.length > LIMITS.subjectChars) {
+      throw new CallboardError('invalid_request', 'Tenant and ordering key are too long together');
+    }
     const submission = nextSubmissionId();
     try {
       const ack = await this.#publisher.publish(
