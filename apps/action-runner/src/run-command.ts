@@ -224,7 +224,9 @@ export class CommandRunner {
     const { backoff_ms, max_backoff_ms } = action.descriptor.retry;
     const ceiling = Math.min(max_backoff_ms, backoff_ms * 2 ** (attempt - 1));
     const untilDeadline = Date.parse(command.deadline_at) - Date.now();
-    await waitUnless(delivery.draining, Math.min(ceiling * (0.5 + Math.random() / 2), Math.max(0, untilDeadline)));
+    const backoff = ceiling * (0.5 + Math.random() / 2);
+    // A timer may fire a little early; an attempt must not begin in the last millisecond because of that.
+    await waitUnless(delivery.draining, Math.min(backoff, Math.max(0, untilDeadline) + TIMER_SLACK_MS));
     return !delivery.draining.aborted;
   }
 
@@ -293,6 +295,7 @@ export class CommandRunner {
 class MayNoLonger extends Error {}
 
 const RETRY_MS = 1_000;
+const TIMER_SLACK_MS = 5;
 
 /** A handler that throws at once is one that rejects. */
 async function act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<ActionReturn> {
