@@ -1,6 +1,6 @@
 /**
- * What the runner of the ordering bench serves: one action that takes its time and says when it ran, so that the order can be
- * checked from outside.
+ * What the runner serves in the benches of ordering and queue: an action that takes its time and says when it ran, so that the order can be
+ * checked from outside, and one that takes none.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ActionSet, defineAction } from '@callboard/actions';
@@ -20,5 +20,12 @@ export const actions = new ActionSet([
       await sleep(WORK_MS);
       return `${began} ${performance.now()}`;
     },
+  }),
+  defineAction({
+    id: 'bench.noop',
+    description: 'Returns its number.',
+    input: z.object({ n: z.number().int() }),
+    attributes: { destructive: false, open_world: false },
+    run: ({ n }) => String(n),
   }),
 ]);

@@ -31,6 +31,8 @@ export interface BenchResult {
   comparisons: Comparison[];
   /** What came out wrong: lost, out of order, another's answer. Empty, or the run has failed. */
   wrong: string[];
+  /** Sides that are not there on this machine, and what would bring them. */
+  notMeasured: string[];
   probes: { before: Probe; after: Probe };
 }
 
@@ -47,7 +49,7 @@ export interface BenchContext {
 export interface Bench {
   name: string;
   title: string;
-  run(context: BenchContext): Promise<{ comparisons: Comparison[]; wrong: string[] }>;
+  run(context: BenchContext): Promise<{ comparisons: Comparison[]; wrong: string[]; notMeasured?: string[] }>;
 }
 
 /** One measurement of one side. */

@@ -6,13 +6,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startStack } from '@callboard/testing';
-import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
+import type { Bench, BenchContext, Comparison } from './bench.js';
 import { Child } from './child.js';
-import type { LoadOrder, LoadReport } from './load/http-load.js';
+import { measurementOf, type LoopReport } from './load/closed-loop.js';
+import type { LoadOrder } from './load/http-load.js';
 import { compare } from './rounds.js';
 
 const TOOL = 'demo.echo';
-const CONNECTIONS = [1, 32, 256];
+const CALLERS = [1, 32, 256];
 const WARM_UP_MS = 3_000;
 const ANSWER_MS = 120_000;
 
@@ -56,19 +57,19 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
     };
     // Both sides compiled and warm before anything counts.
     for (const target of Object.values(targets)) {
-      const order: LoadOrder = { ...target, tool: TOOL, connections: 32, warmUpMs: WARM_UP_MS, windowMs: 100 };
-      await load.ask<LoadReport>(order, 'measured', ANSWER_MS);
+      const order: LoadOrder = { ...target, tool: TOOL, callers: 32, warmUpMs: WARM_UP_MS, windowMs: 100 };
+      await load.ask<LoopReport>(order, 'measured', ANSWER_MS);
     }
     const comparisons: Comparison[] = [];
-    for (const connections of CONNECTIONS) {
-      const what = `c = ${connections}, sync ${syncInterval}`;
+    for (const callers of CALLERS) {
+      const what = `c = ${callers}, sync ${syncInterval}`;
       const side = (name: keyof typeof targets) => ({
         name,
         measure: async () => {
-          const order: LoadOrder = { ...targets[name], tool: TOOL, connections, ...duration(context) };
-          const report = await load.ask<LoadReport>(order, 'measured', ANSWER_MS);
+          const order: LoadOrder = { ...targets[name], tool: TOOL, callers, ...duration(context) };
+          const report = await load.ask<LoopReport>(order, 'measured', ANSWER_MS);
           wrong.push(...report.wrong.map((text) => `${what}, ${name}: ${text}`));
-          return toMeasurement(report);
+          return measurementOf(report);
         },
       });
       const sides = { what, baseline: side('bare SDK'), candidate: side('callboard') };
@@ -83,8 +84,4 @@ async function compareWith(syncInterval: string, context: BenchContext, wrong: s
 
 function duration({ quick }: BenchContext): { warmUpMs: number; windowMs: number } {
   return quick ? { warmUpMs: 500, windowMs: 1_500 } : { warmUpMs: 500, windowMs: 3_000 };
-}
-
-function toMeasurement({ perSecond, p50Ms, p99Ms, cpuUs }: LoadReport): Measurement {
-  return { perSecond, p50Ms, p99Ms, cpuUs };
 }

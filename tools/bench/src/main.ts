@@ -11,11 +11,12 @@ import type { Bench, BenchContext, BenchResult } from './bench.js';
 import { call } from './call.js';
 import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
+import { queue } from './queue.js';
 import { raw } from './raw.js';
 import { Patience } from './rounds.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering];
+const BENCHES: Bench[] = [raw, call, ordering, queue];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;
@@ -82,12 +83,13 @@ async function main(): Promise<number> {
 async function runBench(bench: Bench, context: BenchContext): Promise<BenchResult> {
   context.say(`\n${bench.name}: ${bench.title}`);
   const before = probe(context.directory);
-  const { comparisons, wrong } = await bench.run(context);
+  const { comparisons, wrong, notMeasured = [] } = await bench.run(context);
   return {
     name: bench.name,
     title: bench.title,
     comparisons,
     wrong,
+    notMeasured,
     probes: { before, after: probe(context.directory) },
   };
 }

@@ -6,12 +6,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LIVE_PREFIX, newCorrelationId, parseOutcome, type CommandEnvelope, type Outcome } from '@callboard/envelope';
+import { LIVE_PREFIX, parseOutcome, type CommandEnvelope, type Outcome } from '@callboard/envelope';
 import { CommandClient, applyTopology, connectNats, declareTopology } from '@callboard/jetstream';
 import { startNatsServer, type RunningNatsServer } from '@callboard/nats-server';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
 import { Child } from './child.js';
+import { commandNumber } from './commands.js';
 import { findDisorder, type Ran } from './order-check.js';
 import { cpuMsOf } from './processes.js';
 import { compare } from './rounds.js';
@@ -103,7 +104,9 @@ async function measure(
   try {
     await applyTopology(observer, topology);
     client = await CommandClient.start(observer, { instance: 'bench', acceptTimeoutMs: ACCEPT_MS });
-    const commands = Array.from({ length: shape.count }, (_, n) => commandNumber(n, shape.hotKey));
+    const commands = Array.from({ length: shape.count }, (_, n) =>
+      commandNumber(n, shape.hotKey && n % HOT_EVERY === 0 ? 'hot' : `key-${n % KEYS}`, 'work'),
+    );
     // Only acceptance: outcomes are heard by the observer, in the same way on both sides.
     const accept = async (n: number) => (await client!.submit(commands[n]!)).release();
 
@@ -173,28 +176,6 @@ function cpuPerCommand(
   count: number,
 ): { [name: string]: number } {
   return Object.fromEntries(Object.keys(before).map((name) => [name, ((after[name]! - before[name]!) * 1000) / count]));
-}
-
-function commandNumber(n: number, hotKey: boolean): CommandEnvelope {
-  const key = hotKey && n % HOT_EVERY === 0 ? 'hot' : `key-${n % KEYS}`;
-  const issuedAt = Date.now();
-  const deadline_ms = 600_000;
-  return {
-    envelope_version: '1.0',
-    correlation_id: newCorrelationId(),
-    tenant_id: 'default',
-    user_id: 'user:default/bench',
-    tool: 'bench',
-    method: 'work',
-    args: { n },
-    ordering_key: key,
-    deadline_ms,
-    priority: 'normal',
-    accept_partials: false,
-    accept_async: false,
-    issued_at: new Date(issuedAt).toISOString(),
-    deadline_at: new Date(issuedAt + deadline_ms).toISOString(),
-  };
 }
 
 const oneAtATime: WorkerStart = async ({ server, observer, onDone }) => {

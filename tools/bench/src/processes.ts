@@ -6,7 +6,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 /** USER_HZ: fixed at 100 for programs, whatever the kernel's own tick. */
 const TICK_MS = 10;
 const SAMPLE_MS = 500;
-/** Parent of all kernel threads: what the kernel writes to disk for us is no disturbance. */
+/** Parent of all kernel threads. */
 const KTHREADD = 2;
 
 interface ProcessTimes {
@@ -17,6 +17,14 @@ interface ProcessTimes {
 /** User and system time that a process has had so far. */
 export function cpuMsOf(pid: number): number | undefined {
   return read(pid)?.cpuMs;
+}
+
+/** The same of a process and all its living descendants together, for servers that are several processes. */
+export function cpuMsOfTree(root: number): number {
+  const processes = readAll();
+  let sum = 0;
+  for (const [pid, { cpuMs }] of processes) if (isBelow(root, pid, processes)) sum += cpuMs;
+  return sum;
 }
 
 function read(pid: number): ProcessTimes | undefined {
@@ -52,14 +60,10 @@ export class OthersWatch {
   }
 
   #sample(first: boolean): void {
-    const processes = new Map<number, ProcessTimes>();
-    for (const name of listProc()) {
-      if (!/^\d+$/.test(name)) continue;
-      const times = read(Number(name));
-      if (times) processes.set(Number(name), times);
-    }
+    const processes = readAll();
     for (const [pid, { cpuMs }] of processes) {
-      if (isOurs(pid, processes)) continue;
+      // What the kernel writes to disk for us is no disturbance.
+      if (isBelow(process.pid, pid, processes) || isBelow(KTHREADD, pid, processes)) continue;
       const before = this.#seen.get(pid) ?? (first ? cpuMs : 0);
       this.#othersMs += cpuMs - before;
       this.#seen.set(pid, cpuMs);
@@ -67,11 +71,21 @@ export class OthersWatch {
   }
 }
 
-function isOurs(pid: number, processes: Map<number, ProcessTimes>): boolean {
+function isBelow(root: number, pid: number, processes: Map<number, ProcessTimes>): boolean {
   for (let at: number | undefined = pid; at !== undefined && at > 1; at = processes.get(at)?.parent) {
-    if (at === process.pid || at === KTHREADD) return true;
+    if (at === root) return true;
   }
   return false;
+}
+
+function readAll(): Map<number, ProcessTimes> {
+  const processes = new Map<number, ProcessTimes>();
+  for (const name of listProc()) {
+    if (!/^\d+$/.test(name)) continue;
+    const times = read(Number(name));
+    if (times) processes.set(Number(name), times);
+  }
+  return processes;
 }
 
 function listProc(): string[] {

@@ -8,7 +8,7 @@ export function renderMachine(machine: Machine): string {
   return `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}, nats-server ${machine.nats_server}`;
 }
 
-export function renderResult({ name, title, comparisons, wrong, probes }: BenchResult): string {
+export function renderResult({ name, title, comparisons, wrong, notMeasured, probes }: BenchResult): string {
   const head = ['', 'per second', 'p50 ms', 'p99 ms', 'CPU us per operation'];
   const rows = comparisons.flatMap((comparison) => rowsOf(comparison));
   const lines = [
@@ -17,6 +17,7 @@ export function renderResult({ name, title, comparisons, wrong, probes }: BenchR
     `  disk ${probes.before.fsync_per_s} then ${probes.after.fsync_per_s} fsync/s, CPU probe ${probes.before.hash_ms} then ${probes.after.hash_ms} ms`,
     '',
     ...align([head, ...rows]),
+    ...notMeasured.map((text) => `NOT MEASURED: ${text}`),
     ...wrong.map((text) => `WRONG: ${text}`),
   ];
   return lines.join('\n');

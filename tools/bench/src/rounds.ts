@@ -13,6 +13,11 @@ export interface Sides {
   candidate: { name: string; measure(): Promise<Measurement> };
 }
 
+export interface Measuring {
+  patience: Patience;
+  say(line: string): void;
+}
+
 /** Time for measuring again, shared by all comparisons of a run, so that a busy machine makes the run a little longer and not endless. */
 export class Patience {
   constructor(private leftMs: number) {}
@@ -30,20 +35,30 @@ export class Patience {
 export const DISTURBED = 0.1;
 const TRIES = 3;
 
-export async function compare(
-  sides: Sides,
+export async function compare(sides: Sides, rounds: number, measuring: Measuring): Promise<Comparison> {
+  const [comparison] = await compareAll({ ...sides, baselines: [sides.baseline] }, rounds, measuring);
+  return comparison!;
+}
+
+/** The candidate beside each of several baselines, all in the same rounds. */
+export async function compareAll(
+  { what, baselines, candidate }: Omit<Sides, 'baseline'> & { baselines: Sides['baseline'][] },
   rounds: number,
-  { patience, say }: { patience: Patience; say(line: string): void },
-): Promise<Comparison> {
-  const baseline: Measurement[] = [];
-  const candidate: Measurement[] = [];
+  { patience, say }: Measuring,
+): Promise<Comparison[]> {
+  const measuredBaselines: Measurement[][] = baselines.map(() => []);
+  const measuredCandidate: Measurement[] = [];
   for (let round = 0; round < rounds; round++) {
-    baseline.push(await leastDisturbed(sides.baseline.measure, patience));
-    candidate.push(await leastDisturbed(sides.candidate.measure, patience));
+    for (const [index, { measure }] of baselines.entries()) {
+      measuredBaselines[index]!.push(await leastDisturbed(measure, patience));
+    }
+    measuredCandidate.push(await leastDisturbed(candidate.measure, patience));
   }
-  const result = combine(sides, baseline, candidate);
-  say(`  ${sides.what}: ${result.ratio.median.toFixed(2)} times ${sides.baseline.name}`);
-  return result;
+  return baselines.map((baseline, index) => {
+    const result = combine({ what, baseline, candidate }, measuredBaselines[index]!, measuredCandidate);
+    say(`  ${what}: ${result.ratio.median.toFixed(2)} times ${baseline.name}`);
+    return result;
+  });
 }
 
 async function leastDisturbed(measure: () => Promise<Measurement>, patience: Patience): Promise<Measurement> {

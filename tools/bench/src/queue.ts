@@ -1,0 +1,143 @@
+/**
+ * `queue`: Callboard as a job queue, beside two that people use. A producer process calls in a closed loop, a worker process does the
+ * job, and a call is over when the producer has heard that its completion is stored. Every store syncs to disk before it acknowledges:
+ * `sync_interval: always`, `appendfsync always`, PostgreSQL's defaults.
+ *
+ * Callboard's side keeps what it promises: refusal of duplicates, order within 1,000 keys, one stored outcome with the result. The
+ * peers run without keys and with the settings that measured best for them; none of them is asked for a result to keep.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { applyTopology, connectNats, declareTopology } from '@callboard/jetstream';
+import { startNatsServer } from '@callboard/nats-server';
+import type { Bench, BenchContext, Comparison } from './bench.js';
+import { Child } from './child.js';
+import { measurementOf, type LoopReport } from './load/closed-loop.js';
+import type { QueueOrder } from './load/queue-producer.js';
+import { NotThere, PEERS, installPeers } from './queue-peers.js';
+import { compareAll } from './rounds.js';
+
+const PARTITIONS = 16;
+const CALLERS = [1, 32, 256];
+const JOBS = { noop: 'no-op', work: '5 ms' } as const;
+const ROUNDS = 3;
+const WARM_UP_MS = 3_000;
+const ANSWER_MS = 120_000;
+
+const COMMAND_PRODUCER = new URL('./load/command-producer.js', import.meta.url);
+const ACTION_RUNNER = new URL('../../../apps/action-runner/dist/main.js', import.meta.url);
+const BENCH_ACTIONS = fileURLToPath(new URL('./actions.js', import.meta.url));
+
+/** A queue with its server, its producer and its worker. */
+export interface RunningQueue {
+  name: string;
+  producer: Child<unknown>;
+  processes: { [name: string]: number[] };
+  stop(): Promise<void>;
+}
+
+export const queue: Bench = {
+  name: 'queue',
+  title: 'a no-op and a 5 ms action, submitted, run and heard of, beside BullMQ and graphile-worker',
+  async run(context) {
+    const wrong: string[] = [];
+    const notMeasured: string[] = [];
+    const comparisons: Comparison[] = [];
+    const queues: RunningQueue[] = [];
+    try {
+      await installPeers(context.say);
+      for (const peer of PEERS) {
+        try {
+          queues.push(await peer.start(context));
+        } catch (error) {
+          if (!(error instanceof NotThere)) throw error;
+          notMeasured.push(`${peer.name}: ${error.message}`);
+          context.say(`  !!! ${peer.name} IS NOT MEASURED: ${error.message}`);
+        }
+      }
+      const peers = [...queues];
+      const callboard = await startCallboard(context);
+      queues.push(callboard);
+      // All sides compiled and warm before anything counts.
+      if (!context.quick) for (const each of queues) await measure(each, 'noop', 32, WARM_UP_MS, 100);
+      for (const [job, title] of Object.entries(JOBS)) {
+        for (const callers of CALLERS) {
+          const what = `${title}, c = ${callers}`;
+          const side = (each: RunningQueue) => ({
+            name: each.name,
+            measure: async () => {
+              const { warmUpMs, windowMs } = duration(context);
+              const report = await measure(each, job as QueueOrder['job'], callers, warmUpMs, windowMs);
+              wrong.push(...report.wrong.map((text) => `${what}, ${each.name}: ${text}`));
+              return measurementOf(report);
+            },
+          });
+          const sides = { what, baselines: peers.map(side), candidate: side(callboard) };
+          comparisons.push(...(await compareAll(sides, context.quick ? 1 : ROUNDS, context)));
+        }
+      }
+      return { comparisons, wrong, notMeasured };
+    } finally {
+      for (const each of queues.reverse()) await each.stop();
+    }
+  },
+};
+
+function duration({ quick }: BenchContext): { warmUpMs: number; windowMs: number } {
+  return quick ? { warmUpMs: 300, windowMs: 1_000 } : { warmUpMs: 500, windowMs: 3_000 };
+}
+
+function measure(
+  { producer, processes }: RunningQueue,
+  job: QueueOrder['job'],
+  callers: number,
+  warmUpMs: number,
+  windowMs: number,
+): Promise<LoopReport> {
+  const order: QueueOrder = { job, callers, warmUpMs, windowMs, processes };
+  return producer.ask<LoopReport>(order, 'measured', ANSWER_MS);
+}
+
+async function startCallboard(context: BenchContext): Promise<RunningQueue> {
+  const dataDir = await mkdtemp(join(context.directory, 'queue-nats-'));
+  const topology = declareTopology({ partitions: PARTITIONS });
+  const server = await startNatsServer({
+    binary: context.natsServer,
+    dataDir,
+    topology,
+    auth: 'none',
+    syncInterval: 'always',
+  });
+  const children: Child<unknown>[] = [];
+  const stop = async () => {
+    for (const child of children.reverse()) await child.stop();
+    await server.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+  try {
+    const connection = await connectNats({ servers: server.url, user: 'provisioner', name: 'bench' });
+    await applyTopology(connection, topology);
+    await connection.close();
+    const worker = await Child.start('the action runner', ACTION_RUNNER, {
+      CALLBOARD_NATS_URL: server.url,
+      CALLBOARD_NATS_CREDS: '',
+      CALLBOARD_INSTANCE: 'bench-runner',
+      CALLBOARD_PARTITIONS: String(PARTITIONS),
+      CALLBOARD_ACTION_MODULES: BENCH_ACTIONS,
+      CALLBOARD_OPS_PORT: '0',
+    });
+    children.push(worker);
+    const producer = await Child.start('the producer of commands', COMMAND_PRODUCER, { BENCH_NATS_URL: server.url });
+    children.push(producer);
+    return {
+      name: 'callboard',
+      producer,
+      processes: { 'nats-server': [server.pid], worker: [worker.pid] },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
