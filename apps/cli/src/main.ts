@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { actionsCommand } from './commands/actions.js';
 import { commandsCommand } from './commands/commands.js';
 import { demoCommand } from './commands/demo.js';
+import { dlqCommand } from './commands/dlq.js';
 import { doctorCommand } from './commands/doctor.js';
 import { streamsCommand } from './commands/streams.js';
 import { upCommand } from './commands/up.js';
@@ -13,7 +14,7 @@ const program = new Command('callboard')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
 for (const command of [upCommand(), doctorCommand(), demoCommand()]) program.addCommand(command);
-for (const noun of [actionsCommand(), commandsCommand(), streamsCommand()]) program.addCommand(noun);
+for (const noun of [actionsCommand(), commandsCommand(), dlqCommand(), streamsCommand()]) program.addCommand(noun);
 
 try {
   await program.parseAsync();

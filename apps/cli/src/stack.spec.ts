@@ -1,15 +1,12 @@
 /** The whole stack from outside: what the black-box contract promises of `callboard up` and of the commands beside it. */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { isAlive, startStack, waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { callboard, connect, echo } from './spec-callboard.js';
 
-const CLI = fileURLToPath(new URL('./main.js', import.meta.url));
 const SLOW_MS = 60_000;
 
 let folder: string;
@@ -17,38 +14,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'callboard-stack-spec-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-interface Ran {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function callboard(...args: string[]): Promise<Ran> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args], (error, stdout, stderr) => {
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
-    });
-  });
-}
-
-async function connect(url: string, token?: string): Promise<Client> {
-  const client = new Client({ name: 'spec', version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } });
-  const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
-  await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
-  return client;
-}
-
-/** Calls demo.echo as a client would, and returns the result's text and correlation id. */
-async function echo(url: string, token?: string): Promise<{ text: unknown; correlationId: string }> {
-  const client = await connect(url, token);
-  try {
-    const result = await client.callTool({ name: 'demo.echo', arguments: { text: 'hello' } });
-    return { text: result.content, correlationId: String(result._meta?.['io.callboard/correlation_id']) };
-  } finally {
-    await client.close();
-  }
-}
 
 const HELLO = [{ type: 'text', text: 'hello' }];
 
@@ -301,6 +266,10 @@ describe('the command line', () => {
     ['callboard actions', ['actions']],
     ['callboard actions list', ['actions', 'list']],
     ['callboard commands show', ['commands', 'show']],
+    ['callboard dlq list', ['dlq', 'list']],
+    ['callboard dlq show', ['dlq', 'show']],
+    ['callboard dlq redrive', ['dlq', 'redrive']],
+    ['callboard dlq discard', ['dlq', 'discard']],
     ['callboard streams apply', ['streams', 'apply']],
     ['callboard streams check', ['streams', 'check']],
   ])('explains %s', async (name, command) => {

@@ -32,6 +32,8 @@ const complete = {
   input_capabilities: ['elicitation'],
   input_responses: { answer: { action: 'accept' } },
   request_state: 'sealed',
+  redrive_of: 'c_0',
+  lineage: ['c_0'],
 };
 const optional = [
   'idempotency_key',
@@ -43,6 +45,8 @@ const optional = [
   'input_capabilities',
   'input_responses',
   'request_state',
+  'redrive_of',
+  'lineage',
 ];
 
 const least = Object.fromEntries(Object.entries(complete).filter(([name]) => !optional.includes(name)));
@@ -115,6 +119,11 @@ describe('an envelope', () => {
     ['compensation', [SECRET]],
     ['compensation', { tool: '', method: 'x', args: {} }],
     ['compensation', { tool: 'git', method: 'x' }],
+    ['redrive_of', ''],
+    ['lineage', SECRET],
+    ['lineage', ['']],
+    ['lineage', [7]],
+    ['lineage', Array.from({ length: LIMITS.lineage + 1 }, () => SECRET)],
     ['issued_at', 'yesterday'],
     ['issued_at', 0],
     ['deadline_at', '2026-13-28T10:00:00Z'],

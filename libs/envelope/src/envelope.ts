@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import {
+  ArrayMaxSize,
   IsArray,
   IsBoolean,
   IsIn,
@@ -163,6 +164,22 @@ export class CommandEnvelope implements ActionName {
   @IsOptional()
   @IsString()
   request_state?: string;
+
+  /** The command that an operator sent again as this one. */
+  @IsOptional()
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  redrive_of?: string;
+
+  /** Ids of all the commands that this one repeats, oldest first; the last is `redrive_of`. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(LIMITS.lineage)
+  @IsString({ each: true })
+  @IsNotEmpty({ each: true })
+  @MaxLength(LIMITS.nameChars, { each: true })
+  lineage?: string[];
 }
 
 /**
@@ -241,7 +258,9 @@ function isPlainlyValid(value: JsonObject): boolean {
     isShortText(value.tracestate, 512) &&
     value.input_capabilities === undefined &&
     value.input_responses === undefined &&
-    value.request_state === undefined
+    value.request_state === undefined &&
+    value.redrive_of === undefined &&
+    value.lineage === undefined
   );
 }
 

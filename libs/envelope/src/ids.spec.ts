@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { fingerprint, idempotentCorrelationId, newCorrelationId } from './ids.js';
+import { fingerprint, idempotentCorrelationId, newCorrelationId, redriveCorrelationId } from './ids.js';
 
 const scope = {
   tenantId: 'acme',
@@ -31,6 +31,14 @@ describe('correlation ids', () => {
       { ...scope, userId: 'user:default/janegit.clone', action: { tool: '', method: '' } },
     ].map(idempotentCorrelationId);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+describe('the id of a redriven command', () => {
+  it('follows from the command and the letter, and from nothing else', () => {
+    expect(redriveCorrelationId('c_1', 7)).toBe('r_YX325fqLD-I8b-f4gW4Lu3Z6SGx764sKRE3x6MU-vwQ');
+    expect(redriveCorrelationId('c_1', 8)).not.toBe(redriveCorrelationId('c_1', 7));
+    expect(redriveCorrelationId('c_2', 7)).not.toBe(redriveCorrelationId('c_1', 7));
   });
 });
 

@@ -33,6 +33,13 @@ export function idempotentCorrelationId(scope: IdempotencyScope): string {
   return `i_${createHash('sha256').update(JSON.stringify(parts)).digest('base64url')}`;
 }
 
+/** The correlation id of a command that a dead letter is sent again as: `r_` and 43 characters, the same however often it is. */
+export function redriveCorrelationId(correlationId: string, letterSequence: number): string {
+  return `r_${createHash('sha256')
+    .update(JSON.stringify([correlationId, letterSequence]))
+    .digest('base64url')}`;
+}
+
 /**
  * SHA-256 of a JSON value, independent of the order of object members. The value must be plain JSON; recursion is bounded by
  * the nesting depth that the edge admits.

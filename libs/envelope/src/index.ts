@@ -14,6 +14,7 @@ export {
   fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
+  redriveCorrelationId,
   type IdempotencyScope,
 } from './ids.js';
 export { LIMITS } from './limits.js';

@@ -10,6 +10,8 @@ export const LIMITS = {
   envelopeBytes: 1024 * 1024 - 16 * 1024,
   /** Bytes of an outcome's JSON. */
   outcomeBytes: 1024 * 1024 - 16 * 1024,
+  /** Ids that a redriven command names as those before it. */
+  lineage: 32,
   /** Nesting of arguments. */
   depth: 64,
   minDeadlineMs: 1,

@@ -5,6 +5,15 @@ export { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handl
 export { connectNats, onConnectionChange, type NatsOptions } from './connect.js';
 export { JetStreamServer } from './jetstream-server.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
+export {
+  DeadLetterBox,
+  redriveAll,
+  redrivenCommand,
+  type KeptLetter,
+  type LetterFilter,
+  type Redrive,
+  type Redriven,
+} from './dead-letter-box.js';
 export { DeadLetterPublisher, type DeadLetter } from './dead-letters.js';
 export { KeyedQueue } from './keyed-queue.js';
 export { OutcomePublisher, type Ending, type Written } from './outcome-publisher.js';

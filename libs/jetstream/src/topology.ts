@@ -296,11 +296,16 @@ function users(streams: string[]): DeclaredUser[] {
       subscribe: { allow: [inbox('provisioner')] },
     },
     {
-      // People at night: reads, replays and repairs everything, and cannot delete a stream or change its configuration.
+      // People at night: reads, replays and repairs everything, lets go of dead letters one by one, and cannot delete a stream,
+      // change its configuration, or take any other message out.
       name: 'sre',
       publish: {
         allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS],
-        deny: api('STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>', 'STREAM.MSG.DELETE.>'),
+        deny: api(
+          ...['STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>'],
+          // A denial is stronger than any permission, so the one stream that is not denied cannot be excepted from a wildcard.
+          ...streams.filter((name) => name !== STREAM.deadLetters).map((name) => `STREAM.MSG.DELETE.${name}`),
+        ),
       },
       subscribe: { allow: ['>'] },
     },

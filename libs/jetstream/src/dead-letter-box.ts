@@ -1,0 +1,265 @@
+/**
+ * The operator's side of dead letters: reads them, sends a letter's command again, lets go of a letter.
+ *
+ * Redrive. The command is stored anew, with the same ordering key, a new deadline, the ids of those before it, and without its
+ * idempotency key, whose command has ended. Its id follows from the letter, so however often a letter is redriven, and by how many
+ * at once, it is one command (R1). The letter is deleted last: a process that dies before that leaves a letter whose next redrive
+ * joins the command and deletes the letter (R2). Letters of one ordering key are redriven in the order in which they gave up, and
+ * where one cannot be, the later ones of its key are left (R3).
+ *
+ * R1 and R2 hold for as long as commands are kept. Not guaranteed: that the attempts which failed had no effect.
+ */
+import {
+  actionId,
+  parseEnvelope,
+  parseStoredCommandSubject,
+  redriveCorrelationId,
+  LIMITS,
+  type CommandEnvelope,
+  type JsonObject,
+} from '@callboard/envelope';
+import { JetStreamApiError, jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { CommandClient } from './command-client.js';
+import type { DeadLetter } from './dead-letters.js';
+import { readSubject } from './read-subject.js';
+import { STREAM } from './topology.js';
+
+/** A dead letter as it is kept. */
+export interface KeptLetter extends DeadLetter {
+  /** Of the letter in DEAD_LETTERS; `sequence` is the message's own, in `stream`. */
+  letter: number;
+  /** When it gave up; ISO 8601, UTC. */
+  at: string;
+  /** The message as it was, where it was JSON. */
+  envelope?: JsonObject;
+  /** The start of it, where it was not. */
+  message?: string;
+  /** The envelope, where it is a valid one: such a letter can be redriven. */
+  command?: CommandEnvelope;
+  /** What the letter is about, as far as the envelope or the subject says. */
+  about: { tenant_id?: string; action?: string; ordering_key?: string; correlation_id?: string };
+}
+
+export interface LetterFilter {
+  letters?: number[];
+  tenant?: string;
+  action?: string;
+  key?: string;
+  reason?: string;
+  /** Gave up at or after, and before: milliseconds since 1970. */
+  since?: number;
+  until?: number;
+}
+
+export interface Redriven {
+  letter: number;
+  redrive_of: string;
+  correlation_id: string;
+  /** An earlier redrive had stored the command, and only the letter was left. */
+  before: boolean;
+}
+
+export class DeadLetterBox {
+  private constructor(private readonly jsm: JetStreamManager) {}
+
+  /** As a user who may read DEAD_LETTERS and delete its messages: `sre`. */
+  static async open(nc: NatsConnection): Promise<DeadLetterBox> {
+    return new DeadLetterBox(await jetstreamManager(nc, { checkAPI: false }));
+  }
+
+  /** The letters that fit, in the order in which they gave up; without those that come while this goes through them. */
+  async *find(filter: LetterFilter = {}): AsyncGenerator<KeptLetter> {
+    if (filter.letters) {
+      for (const sequence of filter.letters) {
+        const letter = await this.get(sequence);
+        if (letter && fits(letter, filter)) yield letter;
+      }
+      return;
+    }
+    // What is redriven may give up again: without an end, the same command would be sent again for ever.
+    const { last_seq } = (await this.jsm.streams.info(STREAM.deadLetters)).state;
+    for (let after = 0; after < last_seq;) {
+      const messages = await readSubject(this.jsm, STREAM.deadLetters, 'dlq.>', after);
+      if (messages.length === 0) return;
+      for (const message of messages) {
+        if (message.seq > last_seq) return;
+        const letter = read(message);
+        if (fits(letter, filter)) yield letter;
+      }
+      after = messages.at(-1)!.seq;
+    }
+  }
+
+  /** By its sequence in DEAD_LETTERS. */
+  async get(sequence: number): Promise<KeptLetter | undefined> {
+    const message = await this.jsm.streams.getMessage(STREAM.deadLetters, { seq: sequence });
+    return message ? read(message) : undefined;
+  }
+
+  /**
+   * Sends the letter's command again and deletes the letter.
+   * @throws CallboardError when the command was not accepted; the letter stays. RangeError when the letter holds no command.
+   */
+  async redrive(letter: KeptLetter, commands: CommandClient): Promise<Redriven> {
+    const command = redrivenCommand(letter, Date.now());
+    const submission = await commands.submit(command);
+    submission.release();
+    // Its content is still in COMMANDS: nothing is gained by overwriting it here.
+    await this.#delete(letter, false);
+    return {
+      letter: letter.letter,
+      redrive_of: command.redrive_of!,
+      correlation_id: submission.correlationId,
+      before: submission.replayed,
+    };
+  }
+
+  /** Deletes the letter, and overwrites its place on the disk. */
+  async discard(letter: KeptLetter): Promise<void> {
+    await this.#delete(letter, true);
+  }
+
+  async #delete({ letter }: KeptLetter, erase: boolean): Promise<void> {
+    try {
+      await this.jsm.streams.deleteMessage(STREAM.deadLetters, letter, erase);
+    } catch (error) {
+      // Somebody else was first.
+      if (!(error instanceof JetStreamApiError && GONE.has(error.code))) throw error;
+    }
+  }
+}
+
+/** "no message found" and "message not found" of a delete. */
+const GONE = new Set([10037, 10057]);
+
+/**
+ * The command that a letter is redriven as, at a time.
+ * @throws RangeError when the letter holds no command.
+ */
+export function redrivenCommand(letter: KeptLetter, now: number): CommandEnvelope {
+  if (!letter.command) throw new RangeError('the letter holds no command');
+  const { idempotency_key: _ended, ...again } = letter.command;
+  const before = [...(again.lineage ?? []), again.correlation_id];
+  return {
+    ...again,
+    correlation_id: redriveCorrelationId(again.correlation_id, letter.letter),
+    redrive_of: again.correlation_id,
+    // The first stays, whatever it takes: it is the one that the caller knows.
+    lineage: before.length > LIMITS.lineage ? [before[0]!, ...before.slice(1 - LIMITS.lineage)] : before,
+    issued_at: new Date(now).toISOString(),
+    deadline_at: new Date(now + again.deadline_ms).toISOString(),
+  };
+}
+
+/** How one letter of several fared. */
+export type Redrive = Redriven | { letter: number; error: unknown } | { letter: number; left: true };
+
+/**
+ * Redrives many letters, as many at once as the keys allow, and yields how each fared as soon as it is known.
+ * @param perSecond at most so many are begun; without it, as fast as the server takes them.
+ */
+export async function* redriveAll(
+  box: DeadLetterBox,
+  commands: CommandClient,
+  letters: AsyncIterable<KeptLetter>,
+  perSecond?: number,
+): AsyncGenerator<Redrive> {
+  const tails = new Map<string, Promise<Redrive>>();
+  const running = new Set<Promise<Redrive>>();
+  const ended: Redrive[] = [];
+  const startedAt = Date.now();
+  let begun = 0;
+  for await (const letter of letters) {
+    if (!letter.command) {
+      yield { letter: letter.letter, error: new RangeError('the letter holds no command') };
+      continue;
+    }
+    if (perSecond !== undefined) await until(startedAt + (1_000 * begun++) / perSecond);
+    const { tenant_id, ordering_key } = letter.about;
+    const key = JSON.stringify([tenant_id, ordering_key]);
+    const work: Promise<Redrive> = after(tails.get(key), box, commands, letter).then((fared) => {
+      running.delete(work);
+      if (tails.get(key) === work && 'correlation_id' in fared) tails.delete(key);
+      ended.push(fared);
+      return fared;
+    });
+    tails.set(key, work);
+    running.add(work);
+    if (running.size >= AT_ONCE) await Promise.race(running);
+    yield* ended.splice(0);
+  }
+  await Promise.all(running);
+  yield* ended.splice(0);
+}
+
+/** Many of them share the syncs of the disk. */
+const AT_ONCE = 128;
+
+async function after(
+  tail: Promise<Redrive> | undefined,
+  box: DeadLetterBox,
+  commands: CommandClient,
+  letter: KeptLetter,
+): Promise<Redrive> {
+  if (tail && !('correlation_id' in (await tail))) return { letter: letter.letter, left: true };
+  try {
+    return await box.redrive(letter, commands);
+  } catch (error) {
+    return { letter: letter.letter, error };
+  }
+}
+
+async function until(time: number): Promise<void> {
+  const ms = time - Date.now();
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function read(message: StoredMsg): KeptLetter {
+  const kept = message.json<DeadLetter & { at: string; envelope?: JsonObject; message?: string }>();
+  const command = commandOf(kept.envelope);
+  return { ...kept, letter: message.seq, ...(command && { command }), about: command ? of(command) : ofSubject(kept) };
+}
+
+function commandOf(envelope: JsonObject | undefined): CommandEnvelope | undefined {
+  try {
+    return envelope && parseEnvelope(envelope);
+  } catch {
+    return undefined;
+  }
+}
+
+function of(command: CommandEnvelope): KeptLetter['about'] {
+  const { tenant_id, ordering_key, correlation_id } = command;
+  return { tenant_id, action: actionId(command), ordering_key, correlation_id };
+}
+
+/** Of what is no command, the subject is all that can be told. */
+function ofSubject({ subject }: DeadLetter): KeptLetter['about'] {
+  try {
+    const address = parseStoredCommandSubject(subject);
+    return {
+      tenant_id: address.tenantId,
+      action: actionId(address),
+      ordering_key: address.orderingKey,
+      correlation_id: address.correlationId,
+    };
+  } catch {
+    return {};
+  }
+}
+
+function fits({ about, reason, at }: KeptLetter, filter: LetterFilter): boolean {
+  return (
+    agrees(filter.tenant, about.tenant_id) &&
+    agrees(filter.action, about.action) &&
+    agrees(filter.key, about.ordering_key) &&
+    agrees(filter.reason, reason) &&
+    (filter.since === undefined || Date.parse(at) >= filter.since) &&
+    (filter.until === undefined || Date.parse(at) < filter.until)
+  );
+}
+
+function agrees(wanted: string | undefined, actual: string | undefined): boolean {
+  return wanted === undefined || wanted === actual;
+}
