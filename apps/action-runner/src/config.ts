@@ -58,6 +58,11 @@ export class RunnerConfig {
   @IsNotEmpty()
   actionModules: string = '@callboard/demo-actions';
 
+  @FromEnv('CALLBOARD_ADAPTERS', 'YAML file of the actions that live outside this process; see docs/adapters.md')
+  @IsOptional()
+  @IsString()
+  adapters?: string = undefined;
+
   @FromEnv('CALLBOARD_SERVICE', 'Name under which the registry lists who serves these actions')
   @IsString()
   @IsNotEmpty()

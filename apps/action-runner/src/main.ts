@@ -24,6 +24,7 @@ stopOnSignal(log, async () => {
   // A server that is away must not keep what runs from being finished; the announcement then expires.
   await runner.announcer.stop().catch((err: unknown) => log.warn({ err }, 'the announcement could not be taken back'));
   await app.close();
+  await runner.adapters?.close();
   await runner.nc.drain();
   await runner.ops.stop();
 });

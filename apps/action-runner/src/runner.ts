@@ -1,4 +1,5 @@
 import { ActionSet, Announcer } from '@callboard/actions';
+import { openAdapters, type Adapters } from '@callboard/adapters';
 import {
   BUCKET,
   AckedPublisher,
@@ -21,6 +22,7 @@ import { CommandRunner } from './run-command.js';
 export interface Runner {
   nc: NatsConnection;
   actions: ActionSet;
+  adapters: Adapters | undefined;
   announcer: Announcer;
   transport: JetStreamServer;
   ops: OpsServer;
@@ -28,6 +30,8 @@ export interface Runner {
 
 export async function createRunner(config: RunnerConfig, log: Logger): Promise<Runner> {
   const actions = await loadActions(config.actionModules, process.env);
+  const adapters = config.adapters ? await openAdapters(config.adapters, process.env, log) : undefined;
+  for (const action of adapters?.actions ?? []) actions.add(action);
   const nc = await connectNats({
     servers: config.natsUrl,
     user: 'action-runner',
@@ -75,5 +79,5 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     port: config.opsPort,
     readiness: () => !nc.isClosed() && transport.unwrap<CommandConsumer | undefined>() !== undefined,
   });
-  return { nc, actions, announcer, transport, ops };
+  return { nc, actions, adapters, announcer, transport, ops };
 }

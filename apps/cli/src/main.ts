@@ -1,6 +1,7 @@
 /** The operator's command line. Exit code 0 only on success; an error is one line on stderr, with the way out. */
 import { Command, CommanderError } from 'commander';
 import { actionsCommand } from './commands/actions.js';
+import { adaptersCommand } from './commands/adapters.js';
 import { commandsCommand } from './commands/commands.js';
 import { demoCommand } from './commands/demo.js';
 import { dlqCommand } from './commands/dlq.js';
@@ -14,7 +15,9 @@ const program = new Command('callboard')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
 for (const command of [upCommand(), doctorCommand(), demoCommand()]) program.addCommand(command);
-for (const noun of [actionsCommand(), commandsCommand(), dlqCommand(), streamsCommand()]) program.addCommand(noun);
+for (const noun of [actionsCommand(), adaptersCommand(), commandsCommand(), dlqCommand(), streamsCommand()]) {
+  program.addCommand(noun);
+}
 
 try {
   await program.parseAsync();

@@ -1,3 +1,4 @@
+export { installLocked, telling } from './install-once.js';
 export { testCommand } from './test-command.js';
 export { startTestNats, type TestNats, type TestNatsOptions } from './test-nats.js';
 export { isAlive, startStack, type ReadyFile, type TestStack, type TestStackOptions } from './test-stack.js';

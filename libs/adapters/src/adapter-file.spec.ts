@@ -1,0 +1,96 @@
+import { describe, expect, it } from '@jest/globals';
+import { AdapterFileError, parseAdapterFile } from './adapter-file.js';
+
+const parse = (text: string, env = {}) => parseAdapterFile(text, '/etc/callboard/adapters.yaml', env);
+
+describe('an adapter file', () => {
+  it('has defaults for everything but what only its author knows', () => {
+    const file = parse(`
+actions:
+  - id: git.clone
+    description: Clones
+    input: { type: object }
+    http: { url: 'http://127.0.0.1:5000/endpoint' }
+mcp_servers:
+  - name: files
+    stdio: { command: mcp-files }
+`);
+    expect(file.actions[0]!.http).toEqual({
+      url: 'http://127.0.0.1:5000/endpoint',
+      headers: {},
+      answer: 'callback',
+      timeout_ms: 10_000,
+      retryable_statuses: [429, 503],
+    });
+    expect(file.mcp_servers[0]).toEqual({
+      name: 'files',
+      prefix: 'files',
+      stdio: { command: 'mcp-files', args: [], env: {}, cwd: '/etc/callboard' },
+      include: ['*'],
+      exclude: [],
+      pin: '/etc/callboard/files.pin.json',
+      on_drift: 'warn',
+      connect_timeout_ms: 10_000,
+      tools: {},
+    });
+  });
+
+  it('may be empty', () => {
+    expect(parse('')).toMatchObject({ actions: [], mcp_servers: [] });
+  });
+
+  it('takes secrets from the environment, in headers and in the environment of a child process', () => {
+    const file = parse(
+      `
+mcp_servers:
+  - { name: a, http: { url: 'https://example.com/mcp', headers: { Authorization: 'Bearer \${TOKEN}' } } }
+  - { name: b, stdio: { command: b, env: { KEY: '\${TOKEN}-\${OTHER}', PLAIN: '$TOKEN' } } }
+`,
+      { TOKEN: 'hunter2', OTHER: 'x' },
+    );
+    expect(file.mcp_servers[0]!.http!.headers).toEqual({ Authorization: 'Bearer hunter2' });
+    expect(file.mcp_servers[1]!.stdio!.env).toEqual({ KEY: 'hunter2-x', PLAIN: '$TOKEN' });
+  });
+
+  const action = (more: string) =>
+    `actions: [{ id: git.clone, description: Clones, input: { type: object }, ${more} }]`;
+  it.each([
+    ['actions: [', 'adapters.yaml: '],
+    ['- 1', 'the file must be object'],
+    ['servers: []', 'the file has a key servers that is not known; known keys: actions, mcp_servers'],
+    ['actions: [{ id: a }]', 'actions[0] must have description'],
+    [action(''), 'actions[0] (git.clone) must have one of http and queue'],
+    [action('queue: eda, http: { url: "http://x" }'), 'actions[0] (git.clone) must have one of http and queue'],
+    [action('queue: a.b'), 'actions[0].queue must match'],
+    [action('http: { url: x }'), 'actions[0].http.url must be an http or https URL'],
+    [action('http: { url: "http://x", ansver: sync }'), 'has a key ansver that is not known; known keys: url, headers'],
+    [action('http: { url: "http://x", answer: sync }'), 'actions[0].http.answer must be one of callback, response'],
+    [action('ordering: key, queue: q'), 'actions[0].ordering must be one of principal, none'],
+    [action('ordering: { args: key }, queue: q'), 'actions[0].ordering must have argument'],
+    [action('deadline_ms: 1.5, queue: q'), 'actions[0].deadline_ms must be integer'],
+    ['mcp_servers: [{ name: a }]', 'mcp_servers[0] (a) must have one of stdio and http'],
+    ['mcp_servers: [{ name: "a b" }]', 'mcp_servers[0].name must match'],
+    [
+      'mcp_servers: [{ name: a, stdio: { command: x } }, { name: a, stdio: { command: x } }]',
+      'mcp_servers[1] (a) has a name that another server has already',
+    ],
+    [
+      'mcp_servers: [{ name: a, stdio: { command: x }, tools: { echo: { atributes: {} } } }]',
+      'mcp_servers[0].tools.echo has a key atributes that is not known',
+    ],
+    [
+      'mcp_servers: [{ name: a, http: { url: "http://x", headers: { Authorization: "Bearer ${NOT_SET}" } } }]',
+      'mcp_servers[0] (a).http.headers.Authorization needs the environment variable NOT_SET, which is not set',
+    ],
+  ])('that cannot be used is refused with the file, the place and what belongs there: %s', (text, message) => {
+    expect(() => parse(text)).toThrow(AdapterFileError);
+    expect(() => parse(text)).toThrow('/etc/callboard/adapters.yaml: ');
+    expect(() => parse(text)).toThrow(message);
+  });
+
+  it('is not repeated in what is said about it', () => {
+    const text = action('http: { url: "http://x", headers: { Authorization: [hunter2] } }');
+    expect(() => parse(text)).toThrow('actions[0].http.headers.Authorization must be string');
+    expect(() => parse(text)).not.toThrow('hunter2');
+  });
+});

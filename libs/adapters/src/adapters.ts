@@ -1,0 +1,64 @@
+/** All actions of this runner that live outside it, from the adapter file. */
+import { ActionSet } from '@callboard/actions';
+import type { Logger } from '@callboard/telemetry';
+import { readAdapterFile } from './adapter-file.js';
+import { DownstreamServer, lookAt } from './mcp/downstream-server.js';
+import { mcpActions } from './mcp/mcp-actions.js';
+import { compare, readPin, writePin, type Drift, type Pin } from './mcp/pin.js';
+
+export interface Adapters {
+  actions: ActionSet;
+  /** Lets go of every far side. */
+  close(): Promise<void>;
+}
+
+/** @throws AdapterFileError when the file, or what it names, cannot be used. Nothing is connected. */
+export async function openAdapters(path: string, env: NodeJS.ProcessEnv, log: Logger): Promise<Adapters> {
+  const file = await readAdapterFile(path, env);
+  const actions = new ActionSet();
+  const servers: DownstreamServer[] = [];
+  for (const config of file.mcp_servers) {
+    const pin = await readPin(config);
+    const server = new DownstreamServer(config, pin, log);
+    servers.push(server);
+    for (const action of mcpActions(config, pin, server)) actions.add(action);
+  }
+  return { actions, close: async () => void (await Promise.all(servers.map((server) => server.close()))) };
+}
+
+export interface PinReport {
+  server: string;
+  file: string;
+  tools: number;
+  /** Against the pin file of before; everything is `added` when there was none. */
+  drift: Drift;
+}
+
+/**
+ * Looks at the downstream MCP servers of an adapter file and writes their pin files.
+ * @param options.write false compares only, and there must be something to compare with
+ */
+export async function pinServers(
+  path: string,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+  options: { only?: string; write: boolean },
+): Promise<PinReport[]> {
+  const file = await readAdapterFile(path, env);
+  const reports: PinReport[] = [];
+  for (const config of file.mcp_servers.filter(({ name }) => options.only === undefined || name === options.only)) {
+    const none = (error: Error) => (options.write ? { tools: [] } : Promise.reject(error));
+    const before: Pick<Pin, 'tools'> = await readPin(config).catch(none);
+    const now = await lookAt(config, log);
+    // Would every tool be an action? Better said now than at the start of a runner.
+    mcpActions(config, now, new DownstreamServer(config, now, log));
+    if (options.write) await writePin(config, now);
+    reports.push({
+      server: config.name,
+      file: config.pin,
+      tools: now.tools.length,
+      drift: compare(before.tools, now.tools),
+    });
+  }
+  return reports;
+}

@@ -1,0 +1,210 @@
+/**
+ * The connection to one downstream MCP server. The first call makes it; it is kept until it breaks or the process stops; then the
+ * next call makes another, after a pause that grows while connecting fails.
+ *
+ * Whenever it is made, and whenever the server says that its tools have changed, what the server offers is compared with the pin.
+ */
+import {
+  Client,
+  ProtocolErrorCode,
+  SdkHttpError,
+  StreamableHTTPClientTransport,
+  UnauthorizedError,
+} from '@modelcontextprotocol/client';
+import { StdioClientTransport, getDefaultEnvironment } from '@modelcontextprotocol/client/stdio';
+import type { Transport, VersionNegotiationMode } from '@modelcontextprotocol/client';
+import { ActionError } from '@callboard/actions';
+import { metrics, type Logger } from '@callboard/telemetry';
+import { Counter, Gauge } from 'prom-client';
+import type { McpServer } from '../adapter-file.js';
+import { notDone, pause, unlessAborted } from '../endings.js';
+import { compare, observe, wanted, type Drift, type Pin } from './pin.js';
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 30_000;
+const MODERN_REVISION = '2026-07-28';
+const NO_DRIFT: Drift = { changed: [], gone: [], added: [] };
+
+const connects = new Counter({
+  name: 'callboard_mcp_server_connects_total',
+  help: 'Connections to downstream MCP servers, made and failed',
+  labelNames: ['server', 'result'],
+  registers: [metrics],
+});
+const drifted = new Gauge({
+  name: 'callboard_mcp_server_drift',
+  help: 'Pinned tools that their downstream MCP server has changed or no longer has',
+  labelNames: ['server'],
+  registers: [metrics],
+});
+
+export class DownstreamServer {
+  #client: Client | undefined;
+  #connecting: Promise<Client> | undefined;
+  #failures = 0;
+  #notBefore = 0;
+  #drift = NO_DRIFT;
+  readonly #stopped = new AbortController();
+
+  constructor(
+    readonly config: McpServer,
+    private readonly pin: Pin,
+    private readonly log: Logger,
+  ) {}
+
+  /** How the server differs from its pin, as far as it was seen. */
+  get drift(): Drift {
+    return this.#drift;
+  }
+
+  /**
+   * The connection, made if there is none.
+   * @throws ActionError, retryable, when the server cannot be reached within its `connect_timeout_ms`
+   */
+  async connected(signal: AbortSignal): Promise<Client> {
+    if (this.#client) return this.#client;
+    const wait = this.#notBefore - Date.now();
+    if (wait > 0 && !this.#connecting) await pause(wait, signal);
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return unlessAborted(signal, this.#connecting);
+  }
+
+  /** Lets go of a connection that has proved to be of no use; the next call makes another. */
+  async reset(client: Client): Promise<void> {
+    if (this.#client === client) this.#client = undefined;
+    await client.close().catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    this.#stopped.abort(notDone('This runner is stopping'));
+    await this.#connecting?.catch(() => undefined);
+    if (this.#client) await this.reset(this.#client);
+  }
+
+  async #connect(): Promise<Client> {
+    const { name, connect_timeout_ms: timeout } = this.config;
+    const modern = this.pin.protocol_version === MODERN_REVISION;
+    const opened = openClient(this.config, modern ? { pin: MODERN_REVISION } : 'legacy', this.log, (tools) =>
+      this.#compare(wanted(tools, this.config)),
+    );
+    try {
+      const client = await unlessAborted(this.#stopped.signal, withClient(opened, timeout));
+      client.onclose = () => {
+        if (this.#client === client) this.#client = undefined;
+      };
+      this.#compare((await observe(client, this.config)).tools);
+      this.#client = client;
+      this.#failures = 0;
+      connects.inc({ server: name, result: 'made' });
+      return client;
+    } catch (error) {
+      void opened.client.close().catch(() => undefined);
+      const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures++);
+      this.#notBefore = Date.now() + longest * (0.5 + Math.random() / 2);
+      connects.inc({ server: name, result: 'failed' });
+      this.log.warn({ server: name, err: error }, 'a downstream MCP server cannot be reached');
+      throw refusesUs(error)
+        ? new ActionError(`MCP server ${name} does not accept our credentials`, { cause: error })
+        : notDone(`MCP server ${name} cannot be reached`, error);
+    }
+  }
+
+  #compare(offered: Pin['tools']): void {
+    const drift = compare(this.pin.tools, offered);
+    const known = JSON.stringify(drift) === JSON.stringify(this.#drift);
+    this.#drift = drift;
+    drifted.set({ server: this.config.name }, drift.changed.length + drift.gone.length);
+    if (known) return;
+    if (drift.changed.length + drift.gone.length > 0) {
+      this.log.warn({ server: this.config.name, ...drift }, 'a downstream MCP server is not as it was pinned');
+    } else if (drift.added.length > 0) {
+      this.log.info({ server: this.config.name, ...drift }, 'a downstream MCP server has tools that are not pinned');
+    }
+  }
+}
+
+/** Connects for once, whatever revision the server speaks, looks, and closes. */
+export async function lookAt(config: McpServer, log: Logger): Promise<Pin> {
+  const opened = openClient(config, 'auto', log, () => undefined);
+  try {
+    return await observe(await withClient(opened, config.connect_timeout_ms), config);
+  } finally {
+    await opened.client.close().catch(() => undefined);
+  }
+}
+
+interface Opened {
+  client: Client;
+  transport: Transport;
+}
+
+function openClient(
+  config: McpServer,
+  mode: VersionNegotiationMode,
+  log: Logger,
+  onTools: (tools: Parameters<typeof wanted>[0]) => void,
+): Opened {
+  const client = new Client(
+    { name: 'callboard', version: '1' },
+    {
+      versionNegotiation: { mode },
+      listChanged: { tools: { onChanged: (_, tools) => tools && onTools(tools) } },
+    },
+  );
+  const { stdio, http } = config;
+  if (http) {
+    return {
+      client,
+      transport: new StreamableHTTPClientTransport(new URL(http.url), { requestInit: { headers: http.headers } }),
+    };
+  }
+  const transport = new StdioClientTransport({
+    ...stdio!,
+    // Not the runner's environment, which holds its secrets.
+    env: { ...getDefaultEnvironment(), ...stdio!.env },
+    stderr: 'pipe',
+  });
+  transport.stderr?.on('data', (chunk: Buffer) => log.debug({ server: config.name }, chunk.toString().trimEnd()));
+  return { client, transport };
+}
+
+async function withClient({ client, transport }: Opened, timeout: number): Promise<Client> {
+  await client.connect(transport, { timeout, maxTotalTimeout: timeout });
+  lastFactsFirst(transport);
+  tellBrokenStreams(transport);
+  return client;
+}
+
+/**
+ * The SDK hands a notification on in a later microtask than the response that comes right behind it, and has forgotten by then who
+ * wanted to hear of progress: the last fact would be lost. So a response waits for what came before it.
+ */
+function lastFactsFirst(transport: Transport): void {
+  const deliver = transport.onmessage!.bind(transport);
+  transport.onmessage = (message, extra) => {
+    if ('method' in message) deliver(message, extra);
+    else setImmediate(() => deliver(message, extra));
+  };
+}
+
+/** `data` of the error that stands for a response which will never come. */
+export const BROKEN_STREAM = 'callboard: the response stream ended';
+
+/**
+ * The SDK does not tell a request that the HTTP stream of its response has ended for good, and lets it run into its time-out. An error
+ * response of our own ends it; where the response had come, nobody waits for that any more.
+ */
+function tellBrokenStreams(transport: Transport): void {
+  const send = transport.send.bind(transport);
+  transport.send = (message, options) => {
+    if (!('id' in message && 'method' in message)) return send(message, options);
+    const error = { code: ProtocolErrorCode.InternalError, message: 'The connection broke', data: BROKEN_STREAM };
+    const onRequestStreamEnd = () => transport.onmessage?.({ jsonrpc: '2.0', id: message.id, error });
+    return send(message, { onRequestStreamEnd, ...options });
+  };
+}
+
+function refusesUs(error: unknown): boolean {
+  if (error instanceof UnauthorizedError) return true;
+  return error instanceof SdkHttpError && (error.status === 401 || error.status === 403);
+}
