@@ -25,6 +25,8 @@ export interface AppPorts {
 
 export interface RunningApp extends Running {
   readonly ports: AppPorts;
+  /** Sends it a message, if it still lives. */
+  tell(message: object): void;
 }
 
 const READY_MS = 60_000;
@@ -73,6 +75,7 @@ export async function startApp(spec: AppSpec, { onLine, onSpawn, signal }: Launc
       ports,
       exited,
       kill,
+      tell: (message) => void (child.connected && child.send(message, () => undefined)),
       stop: async () => {
         child.kill('SIGTERM');
         const timer = setTimeout(kill, spec.drainMs);

@@ -75,7 +75,8 @@ export class DataDir {
   /** Notes a process, so that the next supervisor can end it if this one is killed. */
   noteChild(instance: string, pid: number): void {
     this.#children.set(instance, identify(pid));
-    this.#writing = this.#writing.then(() => writeSecret(this.paths.lock, this.#lockText()));
+    // On a full disk the file stays as it was: the next process that is noted writes it again.
+    this.#writing = this.#writing.then(() => writeSecret(this.paths.lock, this.#lockText()).catch(() => undefined));
   }
 
   /** Lets the folder go. */

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -34,6 +35,20 @@ describe('the log of a process', () => {
     for (const name of ['a.log', 'a.log.1']) expect((await stat(join(folder, name))).size).toBeLessThan(1_100);
     const kept = `${await readFile(`${path}.1`, 'utf8')}${await readFile(path, 'utf8')}`.trim().split('\n');
     expect(kept).toEqual(Array.from({ length: kept.length }, (_, i) => `line ${500 - kept.length + i}`));
+  });
+});
+
+(existsSync('/dev/full') ? describe : describe.skip)('the log of a process, on a full disk', () => {
+  it('loses lines, and goes on when there is room again', async () => {
+    const path = join(folder, 'a.log');
+    await symlink('/dev/full', path);
+    const log = new LogFile(path);
+    log.write('lost');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await rm(path);
+    log.write('kept');
+    await log.close();
+    await expect(readFile(path, 'utf8')).resolves.toBe('kept\n');
   });
 });
 

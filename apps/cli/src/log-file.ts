@@ -18,6 +18,7 @@ export class LogFile {
 
   /** Returns false when the disk cannot keep up: wait for `drained` then. */
   write(line: string): boolean {
+    if (this.#stream.errored) this.#reopen();
     if (this.#bytes > this.maxBytes) this.#rotate();
     this.#bytes += Buffer.byteLength(line) + 1;
     return this.#stream.write(`${line}\n`);
@@ -29,6 +30,15 @@ export class LogFile {
 
   async close(): Promise<void> {
     await new Promise<void>((resolve) => this.#stream.end(resolve));
+  }
+
+  /** The disk was full; perhaps it no longer is. */
+  #reopen(): void {
+    try {
+      this.#stream = open(this.path);
+    } catch {
+      // As long as it cannot be opened, lines are lost.
+    }
   }
 
   #rotate(): void {

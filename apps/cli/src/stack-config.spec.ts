@@ -18,7 +18,7 @@ describe('the configuration file', () => {
       `
       port: 4444
       replicas: { action-runner: 3 }
-      nats: { port: 4222, sync_interval: 2m }
+      nats: { port: 4222, sync_interval: 2m, min_free_bytes: 67108864 }
       streams: { partitions: 32, retention_hours: 48, max_bytes: 1048576 }
       action_modules: ['@acme/actions', ./mine.mjs]
       env:
@@ -29,7 +29,7 @@ describe('the configuration file', () => {
     expect(config).toEqual({
       port: 4444,
       replicas: { 'mcp-frontend': 1, 'action-runner': 3 },
-      nats: { port: 4222, syncInterval: '2m' },
+      nats: { port: 4222, syncInterval: '2m', minFreeBytes: 64 * 1024 ** 2 },
       topology: { partitions: 32, retentionMs: 48 * 3_600_000, maxBytes: 1048576 },
       actionModules: ['@acme/actions', './mine.mjs'],
       env: { 'mcp-frontend': { CALLBOARD_LOG_LEVEL: 'debug', LIMIT: '5' } },

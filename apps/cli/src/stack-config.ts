@@ -20,6 +20,8 @@ export interface StackConfig {
     port: number;
     /** `always`, or an interval such as `2m`: see `sync_interval` of nats-server. */
     syncInterval: string;
+    /** With less than this free on the disk of the streams, new calls are refused, so that accepted ones can still end. */
+    minFreeBytes: number;
   };
   topology: Partial<TopologyOptions>;
   /** Modules with the actions that the runners serve; absent for the runner's default. */
@@ -31,7 +33,7 @@ export interface StackConfig {
 export const DEFAULT_CONFIG: StackConfig = {
   port: 3333,
   replicas: { 'mcp-frontend': 1, 'action-runner': 1 },
-  nats: { port: 0, syncInterval: 'always' },
+  nats: { port: 0, syncInterval: 'always', minFreeBytes: 256 * 1024 ** 2 },
   topology: {},
   env: {},
 };
@@ -47,6 +49,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   replicas: (value, into) => Object.assign(into.replicas, mapOf(appName, replicaCount)(value)),
   'nats.port': (value, into) => (into.nats.port = port(value)),
   'nats.sync_interval': (value, into) => (into.nats.syncInterval = syncInterval(value)),
+  'nats.min_free_bytes': (value, into) => (into.nats.minFreeBytes = integer(1024 ** 2, 1024 ** 5)(value)),
   'streams.partitions': (value, into) => (into.topology.partitions = integer(1, 1024)(value)),
   'streams.retention_hours': (value, into) => (into.topology.retentionMs = integer(24, 24 * 366)(value) * 3_600_000),
   'streams.max_bytes': (value, into) => (into.topology.maxBytes = integer(1024 ** 2, Number.MAX_SAFE_INTEGER)(value)),

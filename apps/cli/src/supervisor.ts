@@ -19,6 +19,7 @@ import {
 } from '@callboard/nats-server';
 import { startApp, type RunningApp } from './app-process.js';
 import { DataDir } from './data-dir.js';
+import { DiskGuard } from './disk-guard.js';
 import { Echo, worthEchoing } from './echo.js';
 import { Failure, messageOf } from './failure.js';
 import { LogFile } from './log-file.js';
@@ -47,6 +48,7 @@ export class Stack {
   readonly #apps = new Map<AppName, Member<RunningApp>[]>();
   readonly #logs: LogFile[] = [];
   readonly #topology: Topology;
+  readonly #disk: DiskGuard;
   #phase: 'starting' | 'ready' | 'stopping' = 'starting';
   #natsPort: number;
   #secrets!: Secrets;
@@ -62,6 +64,11 @@ export class Stack {
     this.#natsPort = options.config.nats.port;
     this.#topology = declareTopology(topologyOptions(options.config));
     this.#nats = this.#member(NATS, (launch) => this.#startNats(launch));
+    this.#disk = new DiskGuard(join(dataDir.paths.nats, 'store'), options.config.nats.minFreeBytes, {
+      say: options.say,
+      onScarce: (scarce) => this.#tellFrontEnds(scarce),
+      restart: () => void this.#nats.running?.stop(),
+    });
   }
 
   /**
@@ -99,6 +106,7 @@ export class Stack {
 
   async #takeDown(): Promise<void> {
     this.#phase = 'stopping';
+    this.#disk.stop();
     await this.#writing;
     for (const app of APPS) await Promise.all((this.#apps.get(app) ?? []).map((member) => member.stop()));
     await this.#nats.stop();
@@ -128,6 +136,13 @@ export class Stack {
     await Promise.all([...this.#apps.values()].flat().map((member) => member.begin()));
     this.#phase = 'ready';
     await this.#writeReady();
+    this.#disk.start();
+  }
+
+  #tellFrontEnds(scarce: boolean): void {
+    for (const member of this.#apps.get('mcp-frontend') ?? []) member.running?.tell({ type: 'storage', scarce });
+    // What could not be written while the disk was full.
+    if (!scarce) void this.#writeReady();
   }
 
   async #startNats({ onLine, onSpawn, signal }: Launch): Promise<RunningNatsServer> {
@@ -139,7 +154,10 @@ export class Stack {
       topology: this.#topology,
       port: this.#natsPort,
       syncInterval: this.options.config.nats.syncInterval,
-      onLog: (line) => void onLine(line),
+      onLog: (line) => {
+        this.#disk.heard(line);
+        void onLine(line);
+      },
       onSpawn,
       signal,
     });
@@ -216,6 +234,7 @@ export class Stack {
       onStartFailed: (error, ms) => say(`${messageOf(error)}; next try in ${ms} ms`),
       onReplaced: () => {
         say(`${instance} is back`);
+        if (this.#disk.scarce) this.#tellFrontEnds(true);
         void this.#writeReady();
       },
     });
@@ -226,7 +245,9 @@ export class Stack {
     return (this.#writing = this.#writing.then(async () => {
       if (this.#phase !== 'ready') return;
       this.#ready = this.#describe();
-      await writeSecret(this.dataDir.paths.ready, `${JSON.stringify(this.#ready, null, 2)}\n`);
+      await writeSecret(this.dataDir.paths.ready, `${JSON.stringify(this.#ready, null, 2)}\n`).catch((error) => {
+        this.options.say(`ready.json is not up to date: ${messageOf(error)}`);
+      });
     }));
   }
 

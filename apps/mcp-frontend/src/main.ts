@@ -1,6 +1,14 @@
 import 'reflect-metadata';
 import { loadConfig } from '@callboard/config';
-import { OpsServer, announceReady, createLogger, nestLogger, stopOnSignal } from '@callboard/telemetry';
+import {
+  OpsServer,
+  announceReady,
+  createLogger,
+  nestLogger,
+  onStorageScarce,
+  stopOnSignal,
+} from '@callboard/telemetry';
+import { CommandClient } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -26,6 +34,9 @@ const http = new HttpServer(
   app.get(McpEdge),
   express.getInstance(),
 );
+onStorageScarce((scarce) => {
+  app.get(CommandClient).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
+});
 let serving = true;
 const ops = new OpsServer({
   host: config.opsHost,

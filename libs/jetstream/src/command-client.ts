@@ -95,6 +95,7 @@ const DEFAULT_ACCEPT_TIMEOUT_MS = 15_000;
 const CATCH_UP_ATTEMPTS = 40;
 
 export class CommandClient {
+  readonly #nc: NatsConnection;
   readonly #publisher: AckedPublisher;
   readonly #outcomes: OutcomePublisher;
   /** By subject of the outcome. */
@@ -104,12 +105,16 @@ export class CommandClient {
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #acceptTimeoutMs: number;
+  #closed = false;
+  /** While there is a reason, new commands are refused with it as `overloaded`; what was accepted goes on. */
+  refusing: string | undefined;
 
   private constructor(
     nc: NatsConnection,
     private readonly jsm: JetStreamManager,
     options: CommandClientOptions,
   ) {
+    this.#nc = nc;
     this.#acceptTimeoutMs = options.acceptTimeoutMs ?? DEFAULT_ACCEPT_TIMEOUT_MS;
     this.#publisher = new AckedPublisher(nc);
     this.#outcomes = new OutcomePublisher(this.#publisher, options.instance);
@@ -153,8 +158,8 @@ export class CommandClient {
 
   /**
    * Has a command accepted. Resolves when it is durable, here or in the earlier command that it joins.
-   * @throws CallboardError `idempotency_conflict`, `invalid_request`, `payload_too_large`, `overloaded` when the stream is full, or `unavailable`
-   *   when no acknowledgement came in time: the command may then have been accepted or not, and the same idempotency key asks again.
+   * @throws CallboardError `idempotency_conflict`, `invalid_request`, `payload_too_large`, `overloaded` when the stream is full or stores nothing, or
+   *   `unavailable`; where no acknowledgement came in time the command may have been accepted or not, and the same idempotency key asks again.
    */
   async submit(envelope: CommandEnvelope, options: SubmitOptions = {}): Promise<Submission> {
     const data = Buffer.from(JSON.stringify(envelope));
@@ -182,6 +187,7 @@ export class CommandClient {
   }
 
   close(): void {
+    this.#closed = true;
     clearInterval(this.#sweep);
     this.#unsubscribe();
     for (const waiter of this.#all()) waiter.reject(new CallboardError('unavailable', 'This front end is stopping'));
@@ -192,6 +198,7 @@ export class CommandClient {
 
   /** Returns whether an earlier call had brought this command. */
   async #publish(envelope: CommandEnvelope, data: Uint8Array, asked: string): Promise<boolean> {
+    if (this.refusing !== undefined) throw overloaded(this.refusing, envelope.correlation_id);
     const subject = commandSubject({
       tenantId: envelope.tenant_id,
       tool: envelope.tool,
@@ -217,8 +224,16 @@ export class CommandClient {
         const last_by_subj = subject.replace(/^cmd\./, 'cmd.*.');
         return this.#join(envelope, { last_by_subj }, asked, submission);
       }
+      if (error instanceof PublishTimeout && !this.#closed && (await this.#serverAnswers())) {
+        throw overloaded('The command stream does not answer: its disk may be full', envelope.correlation_id, error);
+      }
       throw toClientError(error, envelope.correlation_id);
     }
+  }
+
+  /** A stream that could not write once stays silent for good, and its server is as well as ever. */
+  #serverAnswers(): Promise<boolean> {
+    return Promise.race([this.#nc.flush().then(() => true), delay(READ_TIMEOUT_MS, false)]).catch(() => false);
   }
 
   /**
@@ -431,14 +446,14 @@ function commandHeaders(envelope: CommandEnvelope, asked: string, submission: st
 const COMMAND_HEADERS =
   headerLine(HEADER.contentType, JSON_CONTENT_TYPE) + headerLine(HEADER.expectedLastSubjectSequence, '0');
 
+function overloaded(message: string, correlationId: string, cause?: unknown): CallboardError {
+  return new CallboardError('overloaded', message, { retryAfterMs: 5_000, correlationId, cause });
+}
+
 function toClientError(error: unknown, correlationId: string): CallboardError {
   if (error instanceof CallboardError) return error;
   if (error instanceof PublishRefused && error.isFull) {
-    return new CallboardError('overloaded', 'The command stream is full', {
-      retryAfterMs: 5_000,
-      correlationId,
-      cause: error,
-    });
+    return overloaded('The command stream is full', correlationId, error);
   }
   if (error instanceof PublishRefused || error instanceof PublishTimeout || error instanceof Error) {
     return new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, correlationId, cause: error });

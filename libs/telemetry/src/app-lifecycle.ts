@@ -5,6 +5,13 @@ export function announceReady(ports: { http?: number; ops: number }): void {
   process.send?.({ type: 'ready', ports });
 }
 
+/** Calls back when the supervisor finds that the disk of the streams is nearly full, and when there is room again. */
+export function onStorageScarce(listener: (scarce: boolean) => void): void {
+  process.on('message', (message: { type?: string; scarce?: boolean }) => {
+    if (message.type === 'storage') listener(message.scarce === true);
+  });
+}
+
 /**
  * Runs `stop` once, at SIGTERM or SIGINT, and ends the process: 0 when it settled, 1 when it failed. A second signal does not wait.
  * When the supervisor that started this process is gone, that is a signal too.

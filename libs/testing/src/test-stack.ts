@@ -29,6 +29,8 @@ export interface TestStackOptions {
   /** More arguments of `callboard up`. */
   args?: string[];
   readyWithinMs?: number;
+  /** A program with its arguments that runs the supervisor as its last ones say, in place of itself. */
+  within?: string[];
 }
 
 export interface TestStack {
@@ -49,9 +51,11 @@ const STOP_MS = 60_000;
 export async function startStack(options: TestStackOptions = {}): Promise<TestStack> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'callboard-stack-')));
   const replicas = Object.entries(options.replicas ?? {}).map(([app, count]) => `${app}=${count}`);
+  const [program = '', ...argv] = [...(options.within ?? []), process.execPath];
   const supervisor = spawn(
-    process.execPath,
+    program,
     [
+      ...argv,
       CLI,
       'up',
       ...['--port', '0', '--data-dir', dataDir],
