@@ -44,6 +44,15 @@ export class RunnerConfig {
   @Min(1_048_576)
   windowBytesPerPartition: number = 16 * 1_048_576;
 
+  @FromEnv(
+    'CALLBOARD_STARVATION_MS',
+    'A command that is first of its key and has waited so long for more urgent ones takes turns with them',
+  )
+  @IsInt()
+  @Min(0)
+  @Max(3_600_000)
+  starvationMs: number = 10_000;
+
   @FromEnv('CALLBOARD_DRAIN_TIMEOUT_MS', 'How long a stopping runner waits for what runs before it aborts it')
   @IsInt()
   @Min(0)

@@ -25,6 +25,7 @@ stopOnSignal(log, async () => {
   await runner.announcer.stop().catch((err: unknown) => log.warn({ err }, 'the announcement could not be taken back'));
   await app.close();
   await runner.adapters?.close();
+  runner.close();
   await runner.nc.drain();
   await runner.ops.stop();
 });

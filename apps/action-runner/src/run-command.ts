@@ -2,8 +2,11 @@
  * The life of a command in a runner, from its delivery to its outcome. Read `run` top to bottom.
  *
  * The order of commands is kept outside: the ordered keyed consumer hands over one command of a key at a time and goes on with
- * the key when `run` says `ended`. So whatever must hold its key back (a retry that waits, an outcome that cannot be stored) does
- * it by not returning.
+ * the key when `run` says `ended`. A command that must wait (for its next attempt, for an operator) says `again`: its key waits, and
+ * everything else goes on.
+ *
+ * An action that is neither idempotent nor read-only is never repeated unknowingly: that an attempt begins is stored before it does, and
+ * when its end is not known, the action is asked what became of it, or the command ends `in_doubt`.
  *
  * Guaranteed: `ended` is returned only when the stream holds an outcome of this command. Not guaranteed: that the effect of the
  * action happened once; a process that dies between effect and outcome leaves a command that is run again with a higher attempt.
@@ -27,10 +30,14 @@ import {
 } from '@callboard/envelope';
 import {
   STREAM,
+  onEnded,
+  type AttemptLog,
   type DeadLetterPublisher,
   type Delivery,
   type Ending,
+  type Halts,
   type Handled,
+  type InputExchange,
   type OutcomePublisher,
   type ProgressLog,
 } from '@callboard/jetstream';
@@ -41,7 +48,10 @@ import { RunningCommand } from './running-command.js';
 export interface CommandRunnerDependencies {
   actions: ActionSet;
   outcomes: OutcomePublisher;
+  attempts: AttemptLog;
   progress: ProgressLog;
+  inputs: InputExchange;
+  halts: Halts;
   deadLetters: DeadLetterPublisher;
   metrics: RunnerMetrics;
   log: Logger;
@@ -52,7 +62,13 @@ type Attempt =
   | { kind: 'succeeded'; result: JsonObject }
   | { kind: 'failed'; error: ErrorBody }
   | { kind: 'retryable'; error: ErrorBody }
-  | { kind: 'deadline'; settled: Promise<unknown> };
+  /** The deadline came, or somebody else ended the command, while the handler was busy. */
+  | { kind: 'deadline' | 'ended_elsewhere'; settled: Promise<Attempt> }
+  /** Asked what became of an earlier attempt: it had no effect. */
+  | { kind: 'not_done' };
+
+/** Which attempt is next, or what comes before there can be one. */
+type Next = { attempt: number; record: boolean } | { now: Handled };
 
 export class CommandRunner {
   constructor(private readonly deps: CommandRunnerDependencies) {}
@@ -79,36 +95,121 @@ export class CommandRunner {
     const wrongArguments = argumentsError(action, command);
     if (wrongArguments) return this.#end(delivery, command, { status: 'failed', error: wrongArguments, attempts: 0 });
 
-    let attempt = delivery.mayHaveBegun ? await this.#nextAttemptAfterAnotherOwner(delivery, command) : 1;
-    for (; ; attempt += 1) {
-      // An expired command is never started.
-      if (Date.now() >= Date.parse(command.deadline_at)) return this.#endByDeadline(delivery, command, attempt - 1);
-      if (attempt > 1) await this.#recordAttempt(delivery, command, attempt);
-      if (delivery.signal.aborted) return 'left';
+    // An expired command is never started.
+    if (isExpired(command)) return this.#endByDeadline(delivery, command);
+    if (this.#isHalted(command)) return { again: this.#untilReleased(delivery, command) };
 
-      const went = await this.#attempt(action, command, delivery, attempt);
-      // A success is worth writing even when the lease is gone: it saves the next owner a second effect, and the stream arbitrates.
-      if (delivery.signal.aborted && went.kind !== 'succeeded') {
-        if (went.kind === 'deadline') await went.settled;
-        return 'left';
-      }
+    const next = await this.#nextAttempt(action, command, delivery);
+    if ('now' in next) return next.now;
+    const { attempt } = next;
+    if (next.record) await this.#recordBegun(delivery, command, attempt);
+    if (attempt > 1) this.deps.metrics.retries.inc({ action: action.descriptor.id });
+    if (isExpired(command)) return this.#endByDeadline(delivery, command);
+    if (delivery.ended) return 'ended';
+    if (delivery.signal.aborted) return 'left';
 
-      switch (went.kind) {
-        case 'succeeded':
-          return this.#end(delivery, command, { status: 'succeeded', result: went.result, attempts: attempt });
-        case 'failed':
-          return this.#end(delivery, command, { status: 'failed', error: went.error, attempts: attempt });
-        case 'deadline':
-          await this.#endByDeadline(delivery, command, attempt);
-          // The key goes on only when the handler is out of the way: its effect could still come.
-          await went.settled;
-          return 'ended';
-        case 'retryable':
-          if (attempt >= action.descriptor.retry.max_attempts)
-            return this.#giveUp(delivery, command, action, attempt, went.error);
-          if (!(await this.#waitForNextAttempt(action, command, delivery, attempt))) return 'left';
-      }
+    delivery.attempts = attempt;
+    const went = await this.#attempt(command, delivery, attempt, (running) => this.#act(action, command, running));
+    return this.#conclude(action, command, delivery, attempt, went);
+  }
+
+  async #conclude(
+    action: ActionDefinition,
+    command: CommandEnvelope,
+    delivery: Delivery,
+    attempt: number,
+    went: Attempt,
+  ): Promise<Handled> {
+    // A success is worth writing even when the lease is gone: it saves the next owner a second effect, and the stream arbitrates.
+    if (delivery.signal.aborted && went.kind !== 'succeeded') {
+      if ('settled' in went) await went.settled;
+      return 'left';
     }
+    switch (went.kind) {
+      case 'succeeded':
+        return this.#end(delivery, command, { status: 'succeeded', result: went.result, attempts: attempt });
+      case 'failed':
+        return this.#end(delivery, command, { status: 'failed', error: went.error, attempts: attempt });
+      case 'deadline':
+        await this.#endByDeadline(delivery, command, attempt);
+        return this.#afterEnd(command, delivery, attempt, went.settled);
+      case 'ended_elsewhere':
+        return this.#afterEnd(command, delivery, attempt, went.settled);
+      case 'retryable':
+        if (attempt >= action.descriptor.retry.max_attempts)
+          return this.#giveUp(delivery, command, action, attempt, went.error);
+        return this.#backOff(action, command, delivery, attempt, went.error);
+      case 'not_done':
+        throw new TypeError('only what reconciles can say so');
+    }
+  }
+
+  /** The key goes on only when the handler is out of the way: its effect could still come. What it brings then changes nothing. */
+  async #afterEnd(
+    command: CommandEnvelope,
+    delivery: Delivery,
+    attempts: number,
+    settled: Promise<Attempt>,
+  ): Promise<Handled> {
+    const late = await settled;
+    if (late.kind === 'succeeded') {
+      this.deps.log.info({ correlation_id: command.correlation_id }, 'a result came after its command had ended');
+      return this.#end(delivery, command, { status: 'succeeded', result: late.result, attempts });
+    }
+    return 'ended';
+  }
+
+  /**
+   * After an owner that did not finish, the stream says what it had begun. An action that may be repeated is; one that may not is asked
+   * what became of it.
+   */
+  async #nextAttempt(action: ActionDefinition, command: CommandEnvelope, delivery: Delivery): Promise<Next> {
+    const careful = mustNotRepeat(action);
+    if (delivery.attempts > 0) return { attempt: delivery.attempts + 1, record: careful };
+    if (!delivery.mayHaveBegun) return { attempt: 1, record: careful };
+
+    const last = await this.#insist(delivery, command.correlation_id, () => this.deps.attempts.last(command));
+    if (last?.kind === 'failed') {
+      delivery.attempts = last.attempt;
+      const wait = Date.parse(last.next_at) - Date.now();
+      if (wait > 0) return { now: { again: this.#until(delivery, command, wait) } };
+      // The next one may have begun, unless it would have been on record.
+      return { attempt: last.attempt + (careful ? 1 : 2), record: true };
+    }
+    if (!careful) {
+      // Without a record the first may have begun all the same.
+      const begun = last?.attempt ?? 1;
+      const error = errorOf('action_failed', command);
+      const most = Math.max(action.descriptor.retry.max_attempts, LEAST_AFTER_CRASHES);
+      if (begun >= most) return { now: await this.#deadLetterAndEnd(delivery, command, action, begun, error) };
+      return { attempt: begun + 1, record: true };
+    }
+    if (!last) return { attempt: 1, record: true };
+    return this.#reconcile(action, command, delivery, last.attempt);
+  }
+
+  async #reconcile(
+    action: ActionDefinition,
+    command: CommandEnvelope,
+    delivery: Delivery,
+    attempt: number,
+  ): Promise<Next> {
+    const went = await this.#attempt(command, delivery, attempt, async (running): Promise<Attempt> => {
+      try {
+        const told = action.reconcile ? await action.reconcile(command.args, running) : 'unknown';
+        if (told === 'not_done') return { kind: 'not_done' };
+        if (told !== 'unknown') return toAttempt(action, command, told.result);
+      } catch (error) {
+        const went = this.#classify(error, command, running);
+        if (went.kind === 'retryable' && error instanceof ActionError) return went;
+      }
+      return { kind: 'failed', error: errorOf('in_doubt', command) };
+    });
+    if (went.kind === 'not_done') return { attempt: attempt + 1, record: true };
+    // Whoever could tell could not be asked: it is asked again.
+    if (went.kind === 'retryable')
+      return { now: { again: this.#until(delivery, command, backoffOf(action, RECONCILE_BACKOFF)) } };
+    return { now: await this.#conclude(action, command, delivery, attempt, went) };
   }
 
   #read(delivery: Delivery): CommandEnvelope | CallboardError {
@@ -148,37 +249,45 @@ export class CommandRunner {
     });
   }
 
+  /** Runs the code of an action until it is done, the deadline comes or somebody else ends the command. */
   async #attempt(
-    action: ActionDefinition,
     command: CommandEnvelope,
     delivery: Delivery,
     attempt: number,
+    work: (running: RunningCommand) => Promise<Attempt>,
   ): Promise<Attempt> {
-    const running = new RunningCommand(command, delivery, attempt, this.deps.progress);
+    const running = new RunningCommand(command, delivery, attempt, this.deps.progress, this.deps.inputs);
     let timer: NodeJS.Timeout | undefined;
+    let forget: (() => void) | undefined;
     delivery.acting = true;
-    const handled = act(action, command, running).then(
-      (returned): Attempt => {
-        const result = toResult(action, returned);
-        return result ? { kind: 'succeeded', result } : { kind: 'failed', error: errorOf('action_failed', command) };
-      },
-      (error: unknown): Attempt => this.#classify(error, command, running),
-    );
-    void handled.then(() => (delivery.acting = false));
-    const deadline = new Promise<Attempt>((resolve) => {
+    const settled = work(running);
+    void settled.then(() => (delivery.acting = false));
+    const interrupted = new Promise<Attempt>((resolve) => {
       timer = setTimeout(
         () => {
           running.abort(new CallboardError('deadline_exceeded'));
-          resolve({ kind: 'deadline', settled: handled });
+          resolve({ kind: 'deadline', settled });
         },
         Math.min(Date.parse(command.deadline_at) - Date.now(), MAX_TIMER_MS),
       );
+      forget = onEnded(delivery, () => {
+        running.abort(new CallboardError('cancelled'));
+        resolve({ kind: 'ended_elsewhere', settled });
+      });
     });
-    const went = await Promise.race([handled, deadline]);
+    const went = await Promise.race([settled, interrupted]);
     clearTimeout(timer);
+    forget?.();
     running.end();
     await running.said;
     return went;
+  }
+
+  #act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<Attempt> {
+    return act(action, command, running).then(
+      (returned) => toAttempt(action, command, returned),
+      (error: unknown) => this.#classify(error, command, running),
+    );
   }
 
   #classify(error: unknown, command: CommandEnvelope, running: RunningCommand): Attempt {
@@ -202,35 +311,55 @@ export class CommandRunner {
     return { kind: 'retryable', error: errorOf('action_failed', command) };
   }
 
-  async #nextAttemptAfterAnotherOwner(delivery: Delivery, command: CommandEnvelope): Promise<number> {
-    const last = await this.#insist(delivery, command.correlation_id, () => this.deps.progress.last(command));
-    return (last?.attempt ?? 1) + 1;
+  /** Durable before the attempt begins, so that a later owner knows. */
+  async #recordBegun(delivery: Delivery, command: CommandEnvelope, attempt: number): Promise<void> {
+    const fact = { kind: 'begun', correlation_id: command.correlation_id, attempt } as const;
+    await this.#insist(delivery, command.correlation_id, () => this.deps.attempts.publish(command, fact));
   }
 
-  /** Durable before the attempt begins, so that a later owner counts on from here. */
-  async #recordAttempt(delivery: Delivery, command: CommandEnvelope, attempt: number): Promise<void> {
-    this.deps.metrics.retries.inc({ action: actionId(command) });
-    const fact = { kind: 'attempt', correlation_id: command.correlation_id, attempt } as const;
-    await this.#insist(delivery, command.correlation_id, () => this.deps.progress.publish(command, fact, 0));
-  }
-
-  /** Returns false when the process is to stop: the next owner makes the next attempt. */
-  async #waitForNextAttempt(
+  /** Stores when the next attempt is due. Until then the key waits, and holds no place. */
+  async #backOff(
     action: ActionDefinition,
     command: CommandEnvelope,
     delivery: Delivery,
     attempt: number,
-  ): Promise<boolean> {
-    const { backoff_ms, max_backoff_ms } = action.descriptor.retry;
-    const ceiling = Math.min(max_backoff_ms, backoff_ms * 2 ** (attempt - 1));
-    const untilDeadline = Date.parse(command.deadline_at) - Date.now();
-    const backoff = ceiling * (0.5 + Math.random() / 2);
-    // A timer may fire a little early; an attempt must not begin in the last millisecond because of that.
-    await waitUnless(delivery.draining, Math.min(backoff, Math.max(0, untilDeadline) + TIMER_SLACK_MS));
-    return !delivery.draining.aborted;
+    error: ErrorBody,
+  ): Promise<Handled> {
+    const wait = backoffOf(action, attempt);
+    const fact = {
+      kind: 'failed',
+      correlation_id: command.correlation_id,
+      attempt,
+      error,
+      next_at: new Date(Date.now() + wait).toISOString(),
+    } as const;
+    await this.#insist(delivery, command.correlation_id, () => this.deps.attempts.publish(command, fact));
+    return { again: this.#until(delivery, command, wait) };
   }
 
-  async #giveUp(
+  /** Resolves after a time, at the deadline, when somebody else ends the command, or when the process is to stop. */
+  #until(delivery: Delivery, command: CommandEnvelope, ms: number): Promise<void> {
+    const untilDeadline = Math.max(0, Date.parse(command.deadline_at) - Date.now());
+    const ended = new AbortController();
+    const forget = onEnded(delivery, () => ended.abort());
+    // A timer may fire a little early; an attempt must not begin in the last millisecond because of that.
+    return waitUnless(
+      AbortSignal.any([delivery.draining, ended.signal]),
+      Math.min(ms, untilDeadline + TIMER_SLACK_MS),
+    ).finally(forget);
+  }
+
+  #isHalted({ tenant_id, ordering_key, correlation_id }: CommandEnvelope): boolean {
+    const halt = this.deps.halts.get(tenant_id, ordering_key);
+    return halt !== undefined && halt.correlation_id !== correlation_id && halt.resume_with !== correlation_id;
+  }
+
+  #untilReleased(delivery: Delivery, command: CommandEnvelope): Promise<void> {
+    const released = this.deps.halts.changed(command.tenant_id, command.ordering_key);
+    return Promise.race([released, this.#until(delivery, command, MAX_TIMER_MS)]);
+  }
+
+  #giveUp(
     delivery: Delivery,
     command: CommandEnvelope,
     action: ActionDefinition,
@@ -240,16 +369,33 @@ export class CommandRunner {
     // One attempt was all that was ever meant: that is a failure, not a command that gave up.
     if (action.descriptor.retry.max_attempts === 1)
       return this.#end(delivery, command, { status: 'failed', error, attempts });
-    await this.#deadLetter(delivery, command.correlation_id, 'attempts_exhausted', attempts, error);
+    return this.#deadLetterAndEnd(delivery, command, action, attempts, error);
+  }
+
+  async #deadLetterAndEnd(
+    delivery: Delivery,
+    command: CommandEnvelope,
+    action: ActionDefinition,
+    attempts: number,
+    error: ErrorBody,
+  ): Promise<Handled> {
+    const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
+    await this.#deadLetter(delivery, id, 'attempts_exhausted', attempts, error);
+    if (action.descriptor.on_dead_letter === 'halt') {
+      const halt = { correlation_id: id, action: action.descriptor.id, at: new Date().toISOString() };
+      await this.#insist(delivery, id, () => this.deps.halts.halt(tenantId, orderingKey, halt));
+    }
     const body = { ...errorOf('dead_lettered', command), message: error.message };
     return this.#end(delivery, command, { status: 'dead_lettered', error: body, attempts });
   }
 
-  #endByDeadline(delivery: Delivery, command: CommandEnvelope, attempts: number): Promise<Handled> {
+  #endByDeadline(delivery: Delivery, command: CommandEnvelope, attempts = delivery.attempts): Promise<Handled> {
+    // What an owner before began is not known here.
+    const known = attempts > 0 || !delivery.mayHaveBegun;
     return this.#end(delivery, command, {
       status: 'deadline_exceeded',
       error: errorOf('deadline_exceeded', command),
-      attempts,
+      ...(known && { attempts }),
     });
   }
 
@@ -272,7 +418,16 @@ export class CommandRunner {
     // Whoever may publish commands could otherwise make a time series of every name.
     const action = this.deps.actions.get(actionId(command)) ? actionId(command) : 'unknown';
     this.deps.metrics.outcomes.inc({ action, status: written === 'written' ? ending.status : 'late' });
+    await this.#release(delivery, command, ending);
     return 'ended';
+  }
+
+  /** A halted key goes on when the command that an operator let through has ended, whatever came of it but another dead letter. */
+  async #release(delivery: Delivery, command: CommandEnvelope, { status }: Ending): Promise<void> {
+    const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
+    const halt = this.deps.halts.get(tenantId, orderingKey);
+    if (halt?.resume_with !== id || status === 'dead_lettered') return;
+    await this.#insist(delivery, id, () => this.deps.halts.release(tenantId, orderingKey));
   }
 
   /**
@@ -295,11 +450,35 @@ export class CommandRunner {
 class MayNoLonger extends Error {}
 
 const RETRY_MS = 1_000;
+/** A command whose runners die is not run for ever, however many attempts its action has. */
+const LEAST_AFTER_CRASHES = 3;
+/** Asking what became of an attempt is repeated as the action's third attempt would be. */
+const RECONCILE_BACKOFF = 3;
 const TIMER_SLACK_MS = 5;
 
 /** A handler that throws at once is one that rejects. */
 async function act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<ActionReturn> {
   return action.run(command.args, running);
+}
+
+/** Neither harmless to repeat, nor without an effect. */
+function mustNotRepeat({ descriptor: { attributes } }: ActionDefinition): boolean {
+  return !attributes.idempotent && !attributes.read_only;
+}
+
+function isExpired(command: CommandEnvelope): boolean {
+  return Date.now() >= Date.parse(command.deadline_at);
+}
+
+/** Milliseconds before the next attempt: doubled from attempt to attempt, at random between the half and the whole. */
+function backoffOf(action: ActionDefinition, attempt: number): number {
+  const { backoff_ms, max_backoff_ms } = action.descriptor.retry;
+  return Math.min(max_backoff_ms, backoff_ms * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
+}
+
+function toAttempt(action: ActionDefinition, command: CommandEnvelope, returned: ActionReturn): Attempt {
+  const result = toResult(action, returned);
+  return result ? { kind: 'succeeded', result } : { kind: 'failed', error: errorOf('action_failed', command) };
 }
 
 /** Longer timers fire at once in Node. */

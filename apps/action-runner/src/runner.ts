@@ -3,8 +3,12 @@ import { openAdapters, type Adapters } from '@callboard/adapters';
 import {
   BUCKET,
   AckedPublisher,
+  AttemptLog,
   CommandConsumer,
   DeadLetterPublisher,
+  DeadlineKeeper,
+  Halts,
+  InputExchange,
   JetStreamServer,
   KeyValueStore,
   OutcomePublisher,
@@ -26,6 +30,8 @@ export interface Runner {
   announcer: Announcer;
   transport: JetStreamServer;
   ops: OpsServer;
+  /** Stops what listens beside the transport. */
+  close(): void;
 }
 
 export async function createRunner(config: RunnerConfig, log: Logger): Promise<Runner> {
@@ -40,10 +46,18 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   });
   const publisher = new AckedPublisher(nc);
   const metrics = new RunnerMetrics();
+  const outcomes = new OutcomePublisher(publisher, config.instance);
+  const inputs = await InputExchange.open(nc, publisher);
+  const halts = await Halts.open(nc, (tenantId, orderingKey, { resume_with: first }) => {
+    if (first !== undefined) consumer()?.putFirst(tenantId, orderingKey, first);
+  });
   const commands = new CommandRunner({
     actions,
-    outcomes: new OutcomePublisher(publisher, config.instance),
-    progress: await ProgressLog.open(nc, publisher),
+    outcomes,
+    attempts: await AttemptLog.open(nc, publisher),
+    inputs,
+    halts,
+    progress: new ProgressLog(publisher),
     deadLetters: new DeadLetterPublisher(publisher),
     metrics,
     log,
@@ -55,6 +69,8 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
         partitions: config.partitions,
         concurrencyPerPartition: config.concurrencyPerPartition,
         windowBytesPerPartition: config.windowBytesPerPartition,
+        starvationMs: config.starvationMs,
+        goesFirst: (tenantId, orderingKey) => halts.get(tenantId, orderingKey)?.resume_with,
         handle: (delivery) => commands.run(delivery),
         onStuck: (partition) => {
           log.error(
@@ -67,7 +83,11 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
       }),
     config.drainTimeoutMs,
   );
-  metrics.observe(() => transport.unwrap<CommandConsumer | undefined>());
+  const consumer = () => transport.unwrap<CommandConsumer | undefined>();
+  metrics.observe(consumer);
+  const deadlines = await DeadlineKeeper.start(nc, outcomes, (error) =>
+    log.warn({ err: error }, 'a deadline could not be kept; trying again'),
+  );
   const announcer = new Announcer(
     await KeyValueStore.open(nc, BUCKET.actions),
     actions,
@@ -79,5 +99,17 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     port: config.opsPort,
     readiness: () => !nc.isClosed() && transport.unwrap<CommandConsumer | undefined>() !== undefined,
   });
-  return { nc, actions, adapters, announcer, transport, ops };
+  return {
+    nc,
+    actions,
+    adapters,
+    announcer,
+    transport,
+    ops,
+    close: () => {
+      deadlines.stop();
+      inputs.close();
+      halts.close();
+    },
+  };
 }

@@ -1,16 +1,23 @@
-import type { ActionContext, InputKind } from '@callboard/actions';
-import type { CommandEnvelope, LogLevel, Progress } from '@callboard/envelope';
-import type { Delivery, ProgressLog } from '@callboard/jetstream';
+import { ActionError, type ActionContext, type InputKind } from '@callboard/actions';
+import type { CommandEnvelope, InputRequest, JsonObject, LogLevel, Progress } from '@callboard/envelope';
+import type { Delivery, InputExchange, ProgressLog } from '@callboard/jetstream';
 
 /** Facts of one attempt that are stored; what an action says beyond that is dropped, so that no action can fill the stream. */
 const MAX_FACTS = 10_000;
 const MAX_FACT_BYTES = 64 * 1024;
+
+const KIND_OF: Readonly<Record<string, InputKind>> = {
+  'elicitation/create': 'elicitation',
+  'sampling/createMessage': 'sampling',
+  'roots/list': 'roots',
+};
 
 /** One attempt at a command: what its handler sees, and when it must stop. */
 export class RunningCommand implements ActionContext {
   readonly #command: CommandEnvelope;
   readonly #delivery: Delivery;
   readonly #log: ProgressLog;
+  readonly #inputs: InputExchange;
   #abort: AbortController | undefined;
   #onAbort: (() => void) | undefined;
   #reason: unknown;
@@ -22,10 +29,16 @@ export class RunningCommand implements ActionContext {
     delivery: Delivery,
     readonly attempt: number,
     log: ProgressLog,
+    inputs: InputExchange,
   ) {
     this.#command = command;
     this.#delivery = delivery;
     this.#log = log;
+    this.#inputs = inputs;
+  }
+
+  get command(): Readonly<CommandEnvelope> {
+    return this.#command;
   }
 
   get correlationId(): string {
@@ -75,6 +88,26 @@ export class RunningCommand implements ActionContext {
       else if (this.#reason !== undefined) this.#abort.abort(this.#reason);
     }
     return this.#abort.signal;
+  }
+
+  async ask(requests: Record<string, InputRequest>): Promise<Record<string, JsonObject>> {
+    const asked = Object.entries(requests);
+    for (const [, { method }] of asked) {
+      const kind = KIND_OF[method];
+      if (kind && this.inputCapabilities.has(kind)) continue;
+      throw new ActionError(`The caller cannot answer ${method}`, { code: 'input_unavailable' });
+    }
+    await Promise.all(asked.map(([key, request]) => this.#inputs.ask(this.#command, key, request)));
+    const answers = asked.map(async ([key]) => [key, await this.#answer(key)] as const);
+    return Object.fromEntries(await this.#delivery.rest(Promise.all(answers)));
+  }
+
+  answered(key: string): Promise<JsonObject> {
+    return this.#delivery.rest(this.#answer(key));
+  }
+
+  #answer(key: string): Promise<JsonObject> {
+    return this.#inputs.answer(this.#command, key, this.signal);
   }
 
   progress(progress: number, total?: number, message?: string): void {

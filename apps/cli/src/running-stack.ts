@@ -31,7 +31,7 @@ export async function findStack(dataDir: string): Promise<ReadyFile> {
 /** Connects to a stack's nats-server as one of the users that `ready.json` names, for as long as `use` runs. */
 export async function asUser<T>(
   ready: ReadyFile,
-  user: 'sre' | 'provisioner',
+  user: 'sre' | 'operator' | 'provisioner',
   use: (nc: NatsConnection) => Promise<T>,
 ): Promise<T> {
   const connecting = connectNats({

@@ -256,7 +256,7 @@ export class Stack {
     const apps = [...this.#apps].map(([app, members]) => [app, members.map((member) => member.running!)] as const);
     const frontends = apps.find(([app]) => app === 'mcp-frontend')![1];
     const mcpUrls = frontends.map(({ ports }) => `http://${HOST}:${ports.http}/mcp`);
-    const people = ['sre', 'provisioner'];
+    const people = ['sre', 'operator', 'provisioner'];
     return {
       mcp_url: mcpUrls[0]!,
       mcp_urls: mcpUrls,

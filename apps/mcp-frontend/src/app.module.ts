@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Catalog } from '@callboard/actions';
-import { BUCKET, CommandClient, KeyValueStore, connectNats } from '@callboard/jetstream';
+import { BUCKET, CommandClient, DeadlineKeeper, KeyValueStore, connectNats } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
@@ -41,7 +41,8 @@ export class AppModule {
         { provide: SessionRouter, inject: [NATS, FrontendConfig, PARTS, LOGGER], useFactory: startSessions },
         { provide: ModernFront, inject: [FrontendConfig, PARTS, EventBus], useFactory: modernFront },
         { provide: McpEdge, inject: [FrontendConfig, PARTS, ModernFront, SessionRouter], useFactory: mcpEdge },
-        { provide: Shutdown, inject: [NATS, Catalog, CommandClient, EventBus], useFactory: shutdown },
+        { provide: DeadlineKeeper, inject: [NATS, CommandClient, LOGGER], useFactory: keepDeadlines },
+        { provide: Shutdown, inject: [NATS, Catalog, CommandClient, EventBus, DeadlineKeeper], useFactory: shutdown },
       ],
     };
   }
@@ -70,9 +71,16 @@ async function followRegistry(nc: NatsConnection, log: Logger): Promise<Catalog>
 }
 
 async function startCommands(nc: NatsConnection, config: FrontendConfig): Promise<CommandClient> {
-  const commands = await CommandClient.start(nc, { instance: config.instance });
+  const commands = await CommandClient.start(nc, {
+    instance: config.instance,
+    scheduleDeadlinesAfterMs: config.scheduleDeadlinesAfterMs,
+  });
   gauge('callboard_commands_waiting', 'Calls that wait for their outcome', () => commands.waiting);
   return commands;
+}
+
+function keepDeadlines(nc: NatsConnection, commands: CommandClient, log: Logger): Promise<DeadlineKeeper> {
+  return DeadlineKeeper.start(nc, commands.outcomes, warn(log, 'a deadline could not be kept; trying again'));
 }
 
 function serverParts(config: FrontendConfig, catalog: Catalog, commands: CommandClient, log: Logger) {
@@ -149,8 +157,15 @@ class Shutdown implements OnApplicationShutdown {
   }
 }
 
-function shutdown(nc: NatsConnection, catalog: Catalog, commands: CommandClient, bus: EventBus): Shutdown {
+function shutdown(
+  nc: NatsConnection,
+  catalog: Catalog,
+  commands: CommandClient,
+  bus: EventBus,
+  deadlines: DeadlineKeeper,
+): Shutdown {
   return new Shutdown(async () => {
+    deadlines.stop();
     bus.close();
     catalog.stop();
     commands.close();

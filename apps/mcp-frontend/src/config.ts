@@ -131,4 +131,13 @@ export class FrontendConfig {
   @IsInt()
   @Min(0)
   drainTimeoutMs: number = 10_000;
+
+  @FromEnv(
+    'CALLBOARD_SCHEDULE_DEADLINES_AFTER_MS',
+    'Age from which the deadline of a command that is waited for is scheduled in the stream; 0 schedules it with every command',
+  )
+  @IsInt()
+  @Min(0)
+  @Max(60_000)
+  scheduleDeadlinesAfterMs: number = 250;
 }

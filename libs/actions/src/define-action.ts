@@ -1,19 +1,32 @@
-import { ERROR_CODES, LIMITS, actionId, parseActionId, type JsonObject, type LogLevel } from '@callboard/envelope';
+import {
+  ERROR_CODES,
+  LIMITS,
+  actionId,
+  parseActionId,
+  type CommandEnvelope,
+  type InputRequest,
+  type JsonObject,
+  type LogLevel,
+} from '@callboard/envelope';
 import { z } from 'zod';
 import { compileSchema } from './arguments.js';
 import type {
   ActionAttributes,
   ActionDescriptor,
   InputKind,
+  OnDeadLetter,
   Ordering,
   PromptArgument,
   RetryPolicy,
   Surface,
+  TaskSupport,
 } from './descriptor.js';
 
 /** What a running action knows of its command, and how it speaks while it runs. */
 export interface ActionContext {
   correlationId: string;
+  /** The whole command, for an action that passes it on. */
+  readonly command: Readonly<CommandEnvelope>;
   /** Equal for every attempt of one command, and for every command that the caller declared to be the same. */
   idempotencyKey: string;
   tenantId: string;
@@ -35,6 +48,15 @@ export interface ActionContext {
   inputResponses: Readonly<JsonObject>;
   /** The `state` of an earlier `inputRequired`. */
   requestState: string | undefined;
+  /**
+   * Asks half-way, and resolves with the answers by key, as MCP has them for the method. The command keeps its key, and waits for as
+   * long as its deadline allows; `inputRequired` is for what is asked before there is any effect. A question is asked once:
+   * a later attempt that asks under the same key gets the answer of before.
+   * @throws ActionError `input_unavailable` when the caller cannot give that kind of input
+   */
+  ask(requests: Record<string, InputRequest>): Promise<Record<string, JsonObject>>;
+  /** Waits for what somebody outside answers to this command under a key; what was answered before, it has at once. */
+  answered(key: string): Promise<JsonObject>;
 }
 
 /** A result as MCP has it: `CallToolResult`, `ReadResourceResult` or `GetPromptResult`, by surface. */
@@ -75,8 +97,18 @@ export class ActionError extends Error {
 
 export type Handler<Args> = (args: Args, context: ActionContext) => Promise<ActionReturn> | ActionReturn;
 
+/**
+ * What became of an attempt whose end nobody saw: `not_done` when it is certain that it had no effect, the result when it is certain that
+ * it had, `unknown` when it cannot be told.
+ */
+export type Reconciled = 'not_done' | 'unknown' | { result: ActionReturn };
+
+export type Reconcile<Args> = (args: Args, context: ActionContext) => Promise<Reconciled> | Reconciled;
+
 export interface ActionDefinition {
   readonly descriptor: ActionDescriptor;
+  /** Asked before an action that is neither idempotent nor read-only is run again after a crash. */
+  readonly reconcile?: Reconcile<JsonObject>;
   /** Runs with arguments that were checked against `input_schema`. */
   readonly run: Handler<JsonObject>;
 }
@@ -91,6 +123,8 @@ interface CommonOptions {
   compensation?: string;
   requiresInput?: InputKind[];
   longRunning?: boolean;
+  task?: TaskSupport;
+  onDeadLetter?: OnDeadLetter;
 }
 
 export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends CommonOptions {
@@ -100,6 +134,11 @@ export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends 
   input: Schema;
   output?: z.ZodType | JsonObject;
   run: Handler<Schema extends z.ZodObject ? z.infer<Schema> : JsonObject>;
+  /**
+   * Tells what became of an attempt whose runner died half-way. Only asked for an action that is neither idempotent nor read-only;
+   * without it, such a command ends `failed` with `in_doubt`.
+   */
+  reconcile?: Reconcile<Schema extends z.ZodObject ? z.infer<Schema> : JsonObject>;
 }
 
 const TOOL_NAME = /^[A-Za-z0-9_./-]{1,64}$/;
@@ -137,11 +176,17 @@ export function defineAction<Schema extends z.ZodObject | JsonObject>(
   }
   const run = options.run as Handler<JsonObject>;
   const { input } = options;
-  return { descriptor, run: input instanceof z.ZodType ? parsedBy(input, run) : run };
+  const reconcile = options.reconcile as Reconcile<JsonObject> | undefined;
+  const parsed = <Answer>(handler: (args: JsonObject, context: ActionContext) => Answer) =>
+    input instanceof z.ZodType ? parsedBy(input, handler) : handler;
+  return { descriptor, run: parsed(run), ...(reconcile && { reconcile: parsed(reconcile) }) };
 }
 
 /** zod also fills in defaults, transforms and refines, which the JSON Schema check cannot do. */
-function parsedBy(input: z.ZodObject, run: Handler<JsonObject>): Handler<JsonObject> {
+function parsedBy<Answer>(
+  input: z.ZodObject,
+  run: (args: JsonObject, context: ActionContext) => Answer,
+): (args: JsonObject, context: ActionContext) => Answer {
   return (args, context) => {
     const parsed = input.safeParse(args);
     // zod's own words may hold what the caller sent.
@@ -253,6 +298,8 @@ function describe(id: string, options: CommonOptions, surface: Surface): Omit<Ac
     ...(options.compensation && { compensation: options.compensation }),
     surface,
     ...(options.requiresInput && { requires_input: options.requiresInput }),
+    ...(options.task && { task: options.task }),
+    ...(options.onDeadLetter && { on_dead_letter: options.onDeadLetter }),
     ...(options.longRunning && { long_running: true }),
   };
 }

@@ -24,6 +24,10 @@ export interface ActionDescriptor {
   surface: Surface;
   /** Kinds of input the caller must be able to give; without them the call is refused before it is accepted. */
   requires_input?: InputKind[];
+  /** Is a call of it a task, for clients that know tasks? `optional`: when it takes long; `required`: always, and only for them. Default `optional`. */
+  task?: TaskSupport;
+  /** What happens to the other commands of its key when one became a dead letter. Default `continue`. */
+  on_dead_letter?: OnDeadLetter;
   /** The front end lets go of a waiting 2025-era stream soon after acceptance; the client comes back for the result. */
   long_running?: boolean;
 }
@@ -49,6 +53,11 @@ export interface RetryPolicy {
  * `argument` (a top-level one), or `none`.
  */
 export type Ordering = 'principal' | 'none' | { argument: string };
+
+export type TaskSupport = 'optional' | 'required' | 'never';
+
+/** `halt`: none begins until an operator has redriven or discarded the dead letter. */
+export type OnDeadLetter = 'continue' | 'halt';
 
 export type InputKind = 'elicitation' | 'sampling' | 'roots';
 

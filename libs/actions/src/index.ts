@@ -13,15 +13,19 @@ export {
   type ActionReturn,
   type Handler,
   type InputRequired,
+  type Reconcile,
+  type Reconciled,
 } from './define-action.js';
 export type {
   ActionAttributes,
   ActionDescriptor,
   InputKind,
+  OnDeadLetter,
   Ordering,
   PromptArgument,
   RetryPolicy,
   Surface,
+  TaskSupport,
 } from './descriptor.js';
 export { defaultOrderingKey } from './ordering.js';
 export {

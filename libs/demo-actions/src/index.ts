@@ -44,6 +44,15 @@ function append(directory: string) {
     input: z.object({ key: z.string().min(1).max(200), value: z.union([z.string().max(10_000), z.number()]) }),
     attributes: { destructive: false, open_world: false },
     ordering: { argument: 'key' },
+    // A line cannot be taken back, so it must not be written twice: after a crash the log itself says whether it is there.
+    reconcile: async ({ key, value }, { correlationId }) => {
+      const log = await open(file, 'r').catch(() => undefined);
+      if (!log) return 'not_done';
+      for await (const line of log.readLines()) {
+        if (line.includes(correlationId)) return { result: appended(key, value) };
+      }
+      return 'not_done';
+    },
     run: async ({ key, value }, { correlationId, attempt }) => {
       const line = { key, value, correlation_id: correlationId, attempt, at: new Date().toISOString() };
       const log = await open(file, 'a');
@@ -54,10 +63,12 @@ function append(directory: string) {
       } finally {
         await log.close();
       }
-      return `appended ${JSON.stringify(value)} to ${key}`;
+      return appended(key, value);
     },
   });
 }
+
+const appended = (key: string, value: string | number) => `appended ${JSON.stringify(value)} to ${key}`;
 
 const MAX_REMEMBERED = 10_000;
 

@@ -33,6 +33,11 @@ export const ERROR_CODES = {
   cancelled: { retryable: false, httpStatus: 409, title: 'The command was cancelled' },
   action_failed: { retryable: false, httpStatus: 500, title: 'The action reported a failure' },
   dead_lettered: { retryable: false, httpStatus: 500, title: 'The command gave up after its last attempt' },
+  in_doubt: {
+    retryable: false,
+    httpStatus: 500,
+    title: 'The command was interrupted, and whether it had its effect is not known',
+  },
   overloaded: { retryable: true, httpStatus: 503, title: 'A limit is reached; try again later' },
   unavailable: { retryable: true, httpStatus: 503, title: 'The command could not be accepted now' },
   internal: { retryable: false, httpStatus: 500, title: 'An unexpected fault inside Callboard' },

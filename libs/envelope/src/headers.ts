@@ -3,6 +3,11 @@ export const HEADER = {
   contentType: 'Content-Type',
   msgId: 'Nats-Msg-Id',
   expectedLastSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
+  schedule: 'Nats-Schedule',
+  scheduleTarget: 'Nats-Schedule-Target',
+  /** Which schedule goes when this message is stored. */
+  scheduler: 'Nats-Scheduler',
+  scheduleNext: 'Nats-Schedule-Next',
   traceparent: 'traceparent',
   tracestate: 'tracestate',
   /** SHA-256 of what the caller asked for; two commands with one correlation id and two fingerprints are a conflict. */

@@ -67,10 +67,50 @@ export function outcomeSubject(tenantId: string, correlationId: string): string 
   return `out.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
 }
 
+/** Where the deadline of a command is scheduled: the record of a command that may outlive its caller. */
+export function deadlineSubject(tenantId: string, correlationId: string): string {
+  return `deadline.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
+}
+
+/** Where the server puts the record when the deadline has passed. */
+export function dueSubject(tenantId: string, correlationId: string): string {
+  return `due.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
+}
+
+/** Where it is stored that an attempt began, or failed and is to be repeated. */
+export function attemptSubject(
+  tenantId: string,
+  correlationId: string,
+  attempt: number,
+  what: 'begun' | 'failed',
+): string {
+  return `attempt.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${attempt}.${what}`;
+}
+
+/** All that is stored of the attempts at a command. */
+export function attemptSubjects(tenantId: string, correlationId: string): string {
+  return `attempt.${encodeToken(tenantId)}.${encodeToken(correlationId)}.>`;
+}
+
+/** Where a running command's question is stored; `*` as the key stands for all of them. */
+export function inputSubject(tenantId: string, correlationId: string, key: string): string {
+  return `input.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${key === '*' ? key : encodeToken(key)}`;
+}
+
+/** Where the answer to a question is stored; the first one counts. `*` as the key stands for all of them. */
+export function answerSubject(tenantId: string, correlationId: string, key: string): string {
+  return `answer.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${key === '*' ? key : encodeToken(key)}`;
+}
+
+/** Asks the runner that has a command to let go of it; not stored. */
+export function abortSubject(tenantId: string, correlationId: string): string {
+  return `abort.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
+}
+
 /** Where the progress of a command is stored. */
 export function progressSubject(tenantId: string, correlationId: string): string {
   return `progress.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
 }
 
-/** Prefix under which OUTCOMES republishes what it has just stored, for those who wait. */
+/** Prefix under which OUTCOMES and PROGRESS republish what they have just stored, for those who wait. */
 export const LIVE_PREFIX = 'live';

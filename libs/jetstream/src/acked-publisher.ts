@@ -165,8 +165,7 @@ export class AckedPublisher {
 
   #lane(subject: string): Lane {
     const prefix = subject.slice(0, subject.indexOf('.'));
-    // Outcomes and progress share a stream, and a command's progress must come before its outcome.
-    const name = prefix === 'progress' ? 'out' : prefix;
+    const name = IN_OUTCOMES.has(prefix) ? 'out' : prefix;
     let lane = this.#lanes.get(name);
     if (!lane) {
       lane = { queue: [], flushing: false, singles: 0, batch: undefined, costs: this.newCosts(), lastAckAt: 0 };
@@ -297,6 +296,9 @@ export class AckedPublisher {
 }
 
 type Answer = PublishAck & { error?: { code: number; err_code?: number; description?: string } };
+
+/** What is stored in one stream shares its lane. */
+const IN_OUTCOMES = new Set(['deadline', 'attempt', 'input', 'answer']);
 
 /** Long ago, but not never: sent, and due again. */
 const RESEND = 1;

@@ -35,14 +35,17 @@ describe('the topology', () => {
       'COMMANDS',
       'DEAD_LETTERS',
       'KV_ACTIONS',
+      'KV_HALTS',
       'KV_LEASES',
       'KV_MCP_SESSIONS',
       'OUTCOMES',
+      'PROGRESS',
       'SESSIONS',
     ]);
     expect(declared.users.map(({ name }) => name).sort()).toEqual([
       'action-runner',
       'mcp-frontend',
+      'operator',
       'provisioner',
       'sre',
     ]);

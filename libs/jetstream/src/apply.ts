@@ -62,7 +62,14 @@ export async function applyTopology(nc: NatsConnection, topology: Topology): Pro
   for (const declared of topology.streams) {
     const own = differences.filter(({ stream }) => stream === declared.config.name);
     if (own.some(({ setting }) => setting === 'missing')) await jsm.streams.add(declared.config);
-    else if (own.length > 0) await jsm.streams.update(declared.config.name, declared.config);
+    else if (own.some(({ setting }) => !setting.startsWith('consumer '))) {
+      await jsm.streams.update(declared.config.name, declared.config);
+    }
+    for (const consumer of declared.consumers ?? []) {
+      if (own.some(({ setting }) => setting === 'missing' || setting === `consumer ${consumer.durable_name}`)) {
+        await jsm.consumers.add(declared.config.name, consumer);
+      }
+    }
   }
   return differences;
 }
@@ -72,7 +79,17 @@ async function compareStream(nc: NatsConnection, declared: DeclaredStream): Prom
   const stream = declared.config.name;
   const info = await absentAs(undefined, JetStreamApiCodes.StreamNotFound, jsm.streams.info(stream));
   if (!info) return [{ stream, setting: 'missing', declared: stream, actual: undefined, mendable: true }];
-  return Object.entries(declared.config)
+  const missing: TopologyDifference[] = [];
+  for (const { durable_name } of declared.consumers ?? []) {
+    const found = await absentAs(
+      undefined,
+      JetStreamApiCodes.ConsumerNotFound,
+      jsm.consumers.info(stream, durable_name),
+    );
+    const setting = `consumer ${durable_name}`;
+    if (!found) missing.push({ stream, setting, declared: durable_name, actual: undefined, mendable: true });
+  }
+  const settings = Object.entries(declared.config)
     .map(([setting, value]) => ({
       stream,
       setting,
@@ -81,6 +98,7 @@ async function compareStream(nc: NatsConnection, declared: DeclaredStream): Prom
       mendable: MENDABLE.has(setting),
     }))
     .filter(({ declared, actual }) => !agree(declared, actual));
+  return [...settings, ...missing];
 }
 
 /** What the server leaves out is its zero value; what it adds to an object of ours is its business. */

@@ -15,7 +15,11 @@
  * names the sequence of the one before it, and what was missed is read from the stream, at the latest before the outcome.
  *
  * Deadline. A waiter whose command has passed its deadline tries to write `deadline_exceeded`; the stream takes the first terminal
- * fact only, so this never contradicts a result that was there first.
+ * fact only, so this never contradicts a result that was there first. Before a caller is given a handle to come back with (`keep`), and
+ * once a command is no longer young, its deadline is scheduled in the stream, and holds without anybody.
+ *
+ * Cancelling is an attempt to write `cancelled`, then a word to the runner that has the command. A question that a running command
+ * asks is heard like progress, and answered by a stored fact; the first answer counts.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,12 +29,22 @@ import {
   JSON_CONTENT_TYPE,
   LIMITS,
   LIVE_PREFIX,
+  abortSubject,
+  answerSubject,
   commandSubject,
   commandFingerprint,
+  deadlineSubject,
+  decodeToken,
+  dueSubject,
+  inputSubject,
   outcomeSubject,
+  parseAcceptedRecord,
   parseOutcome,
   progressSubject,
+  type AcceptedRecord,
   type CommandEnvelope,
+  type InputRequest,
+  type JsonObject,
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
@@ -38,7 +52,8 @@ import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-i
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher, PublishRefused, PublishTimeout, headerLine } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
-import { OutcomePublisher } from './outcome-publisher.js';
+import { acceptedRecord, scheduleDeadline } from './deadlines.js';
+import { OutcomePublisher, type Ended } from './outcome-publisher.js';
 import { readSubject } from './read-subject.js';
 import { STREAM } from './topology.js';
 
@@ -47,11 +62,28 @@ export interface CommandClientOptions {
   instance: string;
   /** How long to try to have a command accepted before saying that it could not be. */
   acceptTimeoutMs?: number;
+  /**
+   * From this age on, in milliseconds, the deadline of a command is scheduled in the stream also when its caller still waits; 0 schedules
+   * every one with the command itself. Default 250.
+   */
+  scheduleDeadlinesAfterMs?: number;
 }
+
+/** Questions of a running command that have no answer yet, by key. */
+export type OpenInputs = Record<string, InputRequest>;
+
+/** What the streams say of a command that was accepted. */
+export type CommandState =
+  | { kind: 'ended'; outcome: Outcome; inputs: OpenInputs }
+  | { kind: 'open'; accepted: AcceptedRecord; inputs: OpenInputs };
+
+export type Cancelled = 'cancelled' | 'ended';
 
 export interface SubmitOptions {
   /** Hears of all progress of the command, in order and before its outcome; with the fact's sequence in OUTCOMES. */
   onProgress?: (fact: Progress, sequence: number) => void;
+  /** Hears of the questions that have no answer yet, whenever there is another. */
+  onInput?: (inputs: OpenInputs) => void;
 }
 
 export interface Submission {
@@ -60,6 +92,8 @@ export interface Submission {
   replayed: boolean;
   /** Settles once; rejects only when the client is closed. */
   outcome: Promise<Outcome>;
+  /** Resolves when the command may outlive its caller: its deadline is on record. Rejects as `submit` does. */
+  keep(): Promise<void>;
   /** Stops waiting; the command goes on. */
   release(): void;
 }
@@ -67,10 +101,11 @@ export interface Submission {
 interface Waiter {
   readonly tenantId: string;
   readonly correlationId: string;
-  readonly envelope: CommandEnvelope;
+  readonly command: Ended;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: Error) => void;
   readonly onProgress: ((fact: Progress, sequence: number) => void) | undefined;
+  readonly onInput: ((inputs: OpenInputs) => void) | undefined;
   /** Sequence of the last fact of progress that it was told. */
   heard: number;
   /** There may be progress that it has not heard of. */
@@ -78,6 +113,8 @@ interface Waiter {
   catchingUp: Promise<void> | undefined;
   /** Before it is, its deadline says nothing: the stored command may be another one. */
   accepted: boolean;
+  readonly scheduleFrom: number;
+  kept: Promise<void> | undefined;
   readonly deadlineAt: number;
   checkAt: number;
   checks: number;
@@ -91,30 +128,35 @@ const LAST_CHECK_MS = 30_000;
 /** A runner writes `deadline_exceeded` itself when it is alive; the caller's side waits this long for it. */
 const DEADLINE_GRACE_MS = 500;
 const DEFAULT_ACCEPT_TIMEOUT_MS = 15_000;
+const DEFAULT_SCHEDULE_AFTER_MS = 250;
+/** A runner that has a command says so at once; when none has it, nobody answers. */
+const ABORT_ANSWER_MS = 400;
 /** Reads of missed progress that may fail, a sweep apart. */
 const CATCH_UP_ATTEMPTS = 40;
 
 export class CommandClient {
-  readonly #nc: NatsConnection;
   readonly #publisher: AckedPublisher;
   readonly #outcomes: OutcomePublisher;
   /** By subject of the outcome. */
   readonly #waiters = new Map<string, Waiter[]>();
   /** By subject of the progress; only waiters that listen. */
   readonly #listeners = new Map<string, Waiter[]>();
+  /** By the subject of all questions; only waiters that listen. */
+  readonly #asked = new Map<string, Waiter[]>();
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #acceptTimeoutMs: number;
   #closed = false;
   /** While there is a reason, new commands are refused with it as `overloaded`; what was accepted goes on. */
   refusing: string | undefined;
+  readonly #scheduleAfterMs: number;
 
   private constructor(
-    nc: NatsConnection,
+    private readonly nc: NatsConnection,
     private readonly jsm: JetStreamManager,
     options: CommandClientOptions,
   ) {
-    this.#nc = nc;
+    this.#scheduleAfterMs = options.scheduleDeadlinesAfterMs ?? DEFAULT_SCHEDULE_AFTER_MS;
     this.#acceptTimeoutMs = options.acceptTimeoutMs ?? DEFAULT_ACCEPT_TIMEOUT_MS;
     this.#publisher = new AckedPublisher(nc);
     this.#outcomes = new OutcomePublisher(this.#publisher, options.instance);
@@ -135,6 +177,13 @@ export class CommandClient {
         for (const waiter of listeners) this.#hear(waiter, message.data, sequence, before);
       },
     });
+    nc.subscribe(`${LIVE_PREFIX}.input.>`, {
+      callback: (error, message) => {
+        if (error) return;
+        const all = message.subject.slice(LIVE_PREFIX.length + 1, message.subject.lastIndexOf('.'));
+        for (const waiter of this.#asked.get(`${all}.*`) ?? []) void this.#tellInputs(waiter);
+      },
+    });
     this.#sweep = setInterval(() => this.#checkWaiters(Date.now()), SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
       if (change === 'connected') for (const waiter of this.#all()) this.#lookAgain(waiter);
@@ -149,6 +198,11 @@ export class CommandClient {
     );
     await nc.flush();
     return client;
+  }
+
+  /** What this client ends commands with; for others of the same process. */
+  get outcomes(): OutcomePublisher {
+    return this.#outcomes;
   }
 
   /** Calls that wait for their outcome. */
@@ -166,16 +220,129 @@ export class CommandClient {
     if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
     const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
     const { waiter, outcome } = this.#wait(envelope, options);
-    const release = () => this.#forget(waiter);
     try {
+      if (this.#scheduleAfterMs === 0) this.#keep(waiter).catch(() => undefined);
       const replayed =
         (asked !== '' && (await this.#joinEnded(envelope, asked))) || (await this.#publish(envelope, data, asked));
+      await waiter.kept;
       waiter.accepted = true;
-      return { correlationId: envelope.correlation_id, replayed, outcome, release };
+      if (waiter.onInput && replayed) void this.#tellInputs(waiter);
+      return this.#submission(waiter, replayed, outcome);
     } catch (error) {
-      release();
+      this.#forget(waiter);
       throw error;
     }
+  }
+
+  /** Waits for a command that was accepted before, here or elsewhere. */
+  watch(accepted: AcceptedRecord, options: SubmitOptions = {}): Submission {
+    const { waiter, outcome } = this.#wait(accepted, options);
+    waiter.accepted = true;
+    waiter.kept = Promise.resolve();
+    this.#lookAgain(waiter);
+    if (waiter.onInput) void this.#tellInputs(waiter);
+    this.#checkWaiters(Date.now());
+    return this.#submission(waiter, true, outcome);
+  }
+
+  /** What is known of a command that was kept or has ended; `undefined` for one that never was, or is forgotten. */
+  async find(tenantId: string, correlationId: string): Promise<CommandState | undefined> {
+    // In this order: a command whose deadline fires, or that ends, in between is found all the same.
+    const last = (subject: string) => this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
+    const record =
+      (await last(deadlineSubject(tenantId, correlationId))) ?? (await last(dueSubject(tenantId, correlationId)));
+    const [outcome, inputs] = await Promise.all([
+      this.lookup(tenantId, correlationId),
+      this.#openInputs(tenantId, correlationId),
+    ]);
+    if (outcome) return { kind: 'ended', outcome, inputs };
+    return record ? { kind: 'open', accepted: parseAcceptedRecord(record.data), inputs } : undefined;
+  }
+
+  /**
+   * Cancels a command, if it has not ended. When a runner has it, that has been told by the time this resolves: what has not begun will
+   * not begin, and what runs was told to stop.
+   * @throws CallboardError `unavailable` when the streams cannot be reached
+   */
+  async cancel(command: Ended): Promise<Cancelled> {
+    const { tenant_id: tenantId, correlation_id: correlationId } = command;
+    const error = { ...new CallboardError('cancelled').toBody(), correlation_id: correlationId };
+    const written = await this.#outcomes
+      .publish(command, { status: 'cancelled', error })
+      .catch((cause: unknown) => Promise.reject(toClientError(cause, correlationId)));
+    if (written === 'ended' && (await this.lookup(tenantId, correlationId))?.status !== 'cancelled') return 'ended';
+    // Said again for one that was cancelled before: whoever did may have died before it could say so.
+    await this.nc
+      .request(abortSubject(tenantId, correlationId), '', { timeout: ABORT_ANSWER_MS })
+      .catch(() => undefined);
+    return 'cancelled';
+  }
+
+  /** Stores the answer to a question, or whatever a running command waits for from outside. The first answer counts. */
+  async answer(
+    tenantId: string,
+    correlationId: string,
+    key: string,
+    response: JsonObject,
+  ): Promise<'stored' | 'answered_before'> {
+    const data = Buffer.from(JSON.stringify(response));
+    if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
+    try {
+      const subject = answerSubject(tenantId, correlationId, key);
+      const ack = await this.#publisher.publish(subject, data, COMMAND_HEADERS, this.#acceptTimeoutMs);
+      return ack.duplicate ? 'answered_before' : 'stored';
+    } catch (error) {
+      if (error instanceof PublishRefused && error.isWrongLastSequence) return 'answered_before';
+      throw toClientError(error, correlationId);
+    }
+  }
+
+  async #openInputs(tenantId: string, correlationId: string): Promise<OpenInputs> {
+    const [asked, answered] = await Promise.all(
+      [inputSubject, answerSubject].map((subject) =>
+        readSubject(this.jsm, STREAM.outcomes, subject(tenantId, correlationId, '*'), 0),
+      ),
+    );
+    const done = new Set(answered!.map(({ subject }) => keyOf(subject)));
+    const open = asked!.filter(({ subject }) => !done.has(keyOf(subject)));
+    return Object.fromEntries(open.map((message) => [keyOf(message.subject), message.json<InputRequest>()]));
+  }
+
+  async #tellInputs(waiter: Waiter): Promise<void> {
+    try {
+      const open = await this.#openInputs(waiter.tenantId, waiter.correlationId);
+      if (Object.keys(open).length > 0) waiter.onInput?.(open);
+    } catch {
+      // The next look at the waiter asks again.
+      waiter.checkAt = 0;
+    }
+  }
+
+  #submission(waiter: Waiter, replayed: boolean, outcome: Promise<Outcome>): Submission {
+    return {
+      correlationId: waiter.correlationId,
+      replayed,
+      outcome,
+      keep: () => this.#keep(waiter),
+      release: () => {
+        const waiting = this.#waiters.get(outcomeSubject(waiter.tenantId, waiter.correlationId))?.includes(waiter);
+        this.#forget(waiter);
+        // Nobody looks after it any more: its deadline must.
+        if (waiting) this.#keep(waiter).catch(() => undefined);
+      },
+    };
+  }
+
+  #keep(waiter: Waiter): Promise<void> {
+    if (!waiter.kept) {
+      const { command, correlationId } = waiter;
+      const record = 'args' in command ? acceptedRecord(command) : command;
+      waiter.kept = scheduleDeadline(this.#publisher, record, this.#acceptTimeoutMs).catch((error: unknown) => {
+        waiter.kept = undefined;
+        throw toClientError(error, correlationId);
+      });
+    }
+    return waiter.kept;
   }
 
   /** The outcome of a command, if it has ended. */
@@ -193,6 +360,7 @@ export class CommandClient {
     for (const waiter of this.#all()) waiter.reject(new CallboardError('unavailable', 'This front end is stopping'));
     this.#waiters.clear();
     this.#listeners.clear();
+    this.#asked.clear();
     this.#publisher.close();
   }
 
@@ -233,7 +401,7 @@ export class CommandClient {
 
   /** A stream that could not write once stays silent for good, and its server is as well as ever. */
   #serverAnswers(): Promise<boolean> {
-    return Promise.race([this.#nc.flush().then(() => true), delay(READ_TIMEOUT_MS, false)]).catch(() => false);
+    return Promise.race([this.nc.flush().then(() => true), delay(READ_TIMEOUT_MS, false)]).catch(() => false);
   }
 
   /**
@@ -284,22 +452,25 @@ export class CommandClient {
     }
   }
 
-  #wait(envelope: CommandEnvelope, { onProgress }: SubmitOptions): { waiter: Waiter; outcome: Promise<Outcome> } {
-    const { tenant_id: tenantId, correlation_id: correlationId } = envelope;
+  #wait(command: Ended, { onProgress, onInput }: SubmitOptions): { waiter: Waiter; outcome: Promise<Outcome> } {
+    const { tenant_id: tenantId, correlation_id: correlationId } = command;
     let waiter!: Waiter;
     const outcome = new Promise<Outcome>((resolve, reject) => {
       waiter = {
         tenantId,
         correlationId,
-        envelope,
+        command,
         resolve,
         reject,
         onProgress,
+        onInput,
         heard: 0,
         behind: false,
         catchingUp: undefined,
         accepted: false,
-        deadlineAt: Date.parse(envelope.deadline_at),
+        scheduleFrom: Date.now() + this.#scheduleAfterMs,
+        kept: undefined,
+        deadlineAt: Date.parse(command.deadline_at),
         checkAt: Date.now() + FIRST_CHECK_MS,
         checks: 0,
         expiring: false,
@@ -309,12 +480,14 @@ export class CommandClient {
     outcome.catch(() => undefined);
     add(this.#waiters, outcomeSubject(tenantId, correlationId), waiter);
     if (onProgress) add(this.#listeners, progressSubject(tenantId, correlationId), waiter);
+    if (onInput) add(this.#asked, inputSubject(tenantId, correlationId, '*'), waiter);
     return { waiter, outcome };
   }
 
   #forget(waiter: Waiter): void {
     remove(this.#waiters, outcomeSubject(waiter.tenantId, waiter.correlationId), waiter);
     if (waiter.onProgress) remove(this.#listeners, progressSubject(waiter.tenantId, waiter.correlationId), waiter);
+    if (waiter.onInput) remove(this.#asked, inputSubject(waiter.tenantId, waiter.correlationId, '*'), waiter);
   }
 
   #settle(waiters: readonly Waiter[], data: Uint8Array): void {
@@ -336,6 +509,7 @@ export class CommandClient {
   #lookAgain(waiter: Waiter): void {
     waiter.checkAt = 0;
     if (waiter.onProgress) void this.#catchUp(waiter);
+    if (waiter.onInput && waiter.accepted) void this.#tellInputs(waiter);
   }
 
   #hear(waiter: Waiter, data: Uint8Array, sequence: number, before: number): void {
@@ -365,7 +539,7 @@ export class CommandClient {
     for (let failures = 0; waiter.behind && failures < CATCH_UP_ATTEMPTS;) {
       waiter.behind = false;
       try {
-        const facts = await readSubject(this.jsm, STREAM.outcomes, subject, waiter.heard);
+        const facts = await readSubject(this.jsm, STREAM.progress, subject, waiter.heard);
         for (const { data, seq } of facts) this.#tell(waiter, data, seq);
         if (facts.length > 0) waiter.behind = true;
       } catch {
@@ -381,6 +555,10 @@ export class CommandClient {
       if (now >= waiter.checkAt) {
         waiter.checkAt = now + Math.min(LAST_CHECK_MS, FIRST_CHECK_MS * 2 ** waiter.checks++);
         void this.#check(waiter);
+      }
+      if (waiter.accepted && !waiter.kept && now >= waiter.scheduleFrom) {
+        // What fails here is tried at the next sweep.
+        this.#keep(waiter).catch(() => undefined);
       }
       if (waiter.accepted && now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
         waiter.expiring = true;
@@ -406,10 +584,9 @@ export class CommandClient {
 
   async #expire(waiter: Waiter): Promise<void> {
     try {
-      await this.#outcomes.publish(waiter.envelope, {
+      await this.#outcomes.publish(waiter.command, {
         status: 'deadline_exceeded',
         error: new CallboardError('deadline_exceeded', undefined, { correlationId: waiter.correlationId }).toBody(),
-        attempts: 0,
       });
       waiter.checkAt = 0;
     } catch {
@@ -459,6 +636,11 @@ function toClientError(error: unknown, correlationId: string): CallboardError {
     return new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, correlationId, cause: error });
   }
   return new CallboardError('internal', undefined, { correlationId, cause: error });
+}
+
+/** Key of a question, or of its answer. */
+function keyOf(subject: string): string {
+  return decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
 }
 
 /** Nearly always there is one: an array of one is cheaper than a set. */

@@ -1,7 +1,19 @@
 export { AckedPublisher, PublishRefused, PublishTimeout, headerLine, type PublishAck } from './acked-publisher.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
-export { CommandClient, type CommandClientOptions, type Submission, type SubmitOptions } from './command-client.js';
-export { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from './command-consumer.js';
+export {
+  CommandClient,
+  type Cancelled,
+  type CommandClientOptions,
+  type CommandState,
+  type OpenInputs,
+  type Submission,
+  type SubmitOptions,
+} from './command-client.js';
+export { AttemptLog } from './attempt-log.js';
+export { CommandConsumer, type CommandConsumerOptions } from './command-consumer.js';
+export { onEnded, type Delivery, type Handled } from './delivery.js';
+export { Halts, haltKey, type Halt } from './halts.js';
+export { InputExchange } from './input-exchange.js';
 export { connectNats, onConnectionChange, type NatsOptions } from './connect.js';
 export { JetStreamServer } from './jetstream-server.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
@@ -15,14 +27,16 @@ export {
   type Redriven,
 } from './dead-letter-box.js';
 export { DeadLetterPublisher, type DeadLetter } from './dead-letters.js';
-export { KeyedQueue } from './keyed-queue.js';
-export { OutcomePublisher, type Ending, type Written } from './outcome-publisher.js';
+export { KeyedQueue, type Again } from './keyed-queue.js';
+export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';
+export { OutcomePublisher, type Ended, type Ending, type Written } from './outcome-publisher.js';
 export { ProgressLog } from './progress-log.js';
 export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
+export { isQuiet, partitionStates, type PartitionState } from './partition-states.js';
 export { readSubject } from './read-subject.js';
-export { SequenceWindow } from './sequence-window.js';
 export {
   BUCKET,
+  DEADLINES_CONSUMER,
   DEFAULT_TOPOLOGY,
   OWNER_GROUP,
   STREAM,

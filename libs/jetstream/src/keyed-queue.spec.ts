@@ -12,7 +12,7 @@ interface Item {
 function controlled(concurrency: number) {
   const started: Item[] = [];
   const running = new Map<Item, () => void>();
-  const queue = new KeyedQueue<Item>(concurrency, (item) => {
+  const queue = new KeyedQueue<Item>({ concurrency, starvationMs: 1e9 }, (item) => {
     started.push(item);
     return new Promise<void>((resolve) => running.set(item, resolve));
   });

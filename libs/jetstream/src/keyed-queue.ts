@@ -1,27 +1,42 @@
 import type { Priority } from '@callboard/envelope';
+import { Fifo } from './fifo.js';
+
+export interface KeyedQueueOptions {
+  /** Items that run at once. */
+  concurrency: number;
+  /** A key that could run and has waited so long for others goes before them, in turns. */
+  starvationMs: number;
+}
+
+/** What `run` says when its item is not done: it is to be run again when `again` has resolved, and its key waits meanwhile. */
+export interface Again {
+  again: Promise<unknown>;
+}
 
 /**
  * Strict order per key, parallel across keys.
  *
- * Every key has a line of its own. The first of each line may run; the next becomes ready only when the one before it has settled.
- * Ready ones are started in the order in which they became ready, high priority before normal before low, at most `concurrency`
- * at a time.
+ * Every key has a line of its own. The first of each line may run; the next becomes ready only when the one before it is done. A
+ * line counts with the highest priority of all that stands in it, so an urgent item hurries those before it in its key and overtakes
+ * none of them. Ready lines are started high before normal before low, and within a priority in the order in which they became ready;
+ * but of the lines that have waited for `starvationMs` the longest waiting takes every second start.
  *
- * Invariants: two items of one key never run at once (K1); items of one key run in the order in which they were pushed (K2).
- * Knows nothing of NATS, time or retries: whatever must block its key does so by not settling.
+ * Invariants: two items of one key never run at once (K1); items of one key run in the order in which they were pushed (K2), but for
+ * what is put first on purpose. Knows nothing of NATS, retries or outcomes.
  */
 export class KeyedQueue<T extends { readonly key: string; readonly priority: Priority }> {
   readonly #lines = new Map<string, Line<T>>();
-  readonly #ready: Record<Priority, Fifo<T>> = { high: new Fifo(), normal: new Fifo(), low: new Fifo() };
+  readonly #ready: Record<Priority, Fifo<Ready<T>>> = { high: new Fifo(), normal: new Fifo(), low: new Fifo() };
   #running = 0;
   #stopped = false;
+  #overdueHadTurn = false;
   #idle: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
-  /** `run` settles when the item is done with its key; it must not reject. */
+  /** `run` must not reject. */
   constructor(
-    private readonly concurrency: number,
-    private readonly run: (item: T) => Promise<void>,
+    private readonly options: KeyedQueueOptions,
+    private readonly run: (item: T) => Promise<Again | void>,
   ) {}
 
   get running(): number {
@@ -33,68 +48,154 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
     return this.#lines.size;
   }
 
+  /** How many items of a key wait or run. */
+  lengthOf(key: string): number {
+    return this.#lines.get(key)?.items.length ?? 0;
+  }
+
   push(item: T): void {
     if (this.#stopped) return;
-    const line = this.#lines.get(item.key);
+    let line = this.#lines.get(item.key);
     if (line) {
-      line.waiting.push(item);
+      line.add(item);
+      if (line.state === 'ready' && RANK[item.priority] > RANK[line.readyAs]) this.#queueUp(line);
     } else {
-      this.#lines.set(item.key, { waiting: new Fifo() });
-      this.#ready[item.priority].push(item);
-      this.#start();
+      line = new Line(item);
+      this.#lines.set(item.key, line);
+      this.#makeReady(line);
+    }
+    this.#start();
+  }
+
+  /** Puts an item of a line before all that have not begun. Returns whether there was one. */
+  putFirst(key: string, which: (item: T) => boolean): boolean {
+    const line = this.#lines.get(key);
+    return line?.items.putFirst(which, line.state === 'running' ? 1 : 0) ?? false;
+  }
+
+  /** Gives the place of a running item to others while it waits for something outside. */
+  async rest<R>(until: Promise<R>): Promise<R> {
+    this.#running -= 1;
+    this.#start();
+    try {
+      return await until;
+    } finally {
+      this.#running += 1;
     }
   }
 
   /** Starts nothing more and forgets what waits. Resolves when nothing runs any more, for everyone who asks. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#running > 0) await (this.#idle ??= new Promise((resolve) => (this.#onIdle = resolve)));
+    if (this.#active() > 0) await (this.#idle ??= new Promise((resolve) => (this.#onIdle = resolve)));
     this.#lines.clear();
   }
 
+  #active(): number {
+    let active = 0;
+    for (const { state } of this.#lines.values()) if (state === 'running') active += 1;
+    return active;
+  }
+
+  #makeReady(line: Line<T>): void {
+    line.state = 'ready';
+    line.readySince = performance.now();
+    this.#queueUp(line);
+  }
+
+  /** Where it stood before it is passed over. */
+  #queueUp(line: Line<T>): void {
+    line.readyAs = line.priority;
+    line.ticket += 1;
+    this.#ready[line.readyAs].push({ line, ticket: line.ticket });
+  }
+
   #start(): void {
-    while (this.#running < this.concurrency && !this.#stopped) {
-      const item = this.#ready.high.shift() ?? this.#ready.normal.shift() ?? this.#ready.low.shift();
-      if (!item) return;
+    while (this.#running < this.options.concurrency && !this.#stopped) {
+      const line = this.#next();
+      if (!line) return;
+      line.state = 'running';
       this.#running += 1;
-      void this.run(item).finally(() => this.#settled(item.key));
+      void this.run(line.items.first!).then((said) => this.#settled(line, said));
     }
   }
 
-  #settled(key: string): void {
+  #next(): Line<T> | undefined {
+    const overdue = this.#overdueHadTurn ? undefined : this.#overdue();
+    this.#overdueHadTurn = overdue !== undefined;
+    const priority = overdue ?? PRIORITIES.find((each) => this.#firstReady(each));
+    return priority && this.#ready[priority].shift()!.line;
+  }
+
+  /** The priority whose first has waited longest, and too long, if there is one. */
+  #overdue(): Priority | undefined {
+    const low = this.#firstReady('low')?.readySince ?? Infinity;
+    const normal = this.#firstReady('normal')?.readySince ?? Infinity;
+    const since = Math.min(low, normal);
+    if (since === Infinity || performance.now() - since < this.options.starvationMs) return undefined;
+    return since === low ? 'low' : 'normal';
+  }
+
+  #firstReady(priority: Priority): Line<T> | undefined {
+    const queue = this.#ready[priority];
+    for (let entry = queue.first; entry; entry = queue.first) {
+      if (entry.ticket === entry.line.ticket && entry.line.state === 'ready') return entry.line;
+      queue.shift();
+    }
+    return undefined;
+  }
+
+  #settled(line: Line<T>, said: Again | void): void {
     this.#running -= 1;
-    const next = this.#lines.get(key)?.waiting.shift();
-    if (next) this.#ready[next.priority].push(next);
-    else this.#lines.delete(key);
-    this.#start();
-    if (this.#running === 0) this.#onIdle?.();
-  }
-}
-
-interface Line<T> {
-  waiting: Fifo<T>;
-}
-
-/** A queue whose shift is cheap however long it is. */
-class Fifo<T> {
-  #items: T[] = [];
-  #head = 0;
-
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined as T;
-    if (this.#head === this.#items.length) {
-      this.#items = [];
-      this.#head = 0;
-    } else if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) {
-      this.#items.splice(0, this.#head);
-      this.#head = 0;
+    const { key } = line.items.first!;
+    if (said) {
+      line.state = 'waiting';
+      void said.again.then(() => {
+        if (this.#stopped) return;
+        this.#makeReady(line);
+        this.#start();
+      });
+    } else {
+      line.remove();
+      if (line.items.length > 0) this.#makeReady(line);
+      else this.#lines.delete(key);
     }
-    return item;
+    this.#start();
+    if (this.#onIdle && this.#active() === 0) this.#onIdle();
+  }
+}
+
+const PRIORITIES = ['high', 'normal', 'low'] as const;
+const RANK: Record<Priority, number> = { high: 2, normal: 1, low: 0 };
+
+interface Ready<T extends { readonly priority: Priority }> {
+  line: Line<T>;
+  ticket: number;
+}
+
+class Line<T extends { readonly priority: Priority }> {
+  readonly items = new Fifo<T>();
+  state: 'ready' | 'running' | 'waiting' = 'ready';
+  readyAs: Priority = 'normal';
+  readySince = 0;
+  /** Only the entry that was made last counts. */
+  ticket = 0;
+  readonly #count: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
+
+  constructor(item: T) {
+    this.add(item);
+  }
+
+  get priority(): Priority {
+    return this.#count.high > 0 ? 'high' : this.#count.normal > 0 ? 'normal' : 'low';
+  }
+
+  add(item: T): void {
+    this.items.push(item);
+    this.#count[item.priority] += 1;
+  }
+
+  remove(): void {
+    this.#count[this.items.shift()!.priority] -= 1;
   }
 }

@@ -4,7 +4,9 @@ import {
   LIMITS,
   ERROR_CODES,
   commandFingerprint,
+  deadlineSubject,
   outcomeSubject,
+  type AcceptedRecord,
   type CommandEnvelope,
   type Outcome,
 } from '@callboard/envelope';
@@ -14,6 +16,9 @@ export type Ending = Pick<Outcome, 'status' | 'result' | 'error' | 'attempts'>;
 
 /** What became of an attempt to end a command: `written` by us, or it had `ended` before. */
 export type Written = 'written' | 'ended';
+
+/** A command as those know it who end it: its envelope, or what is on record of it. */
+export type Ended = CommandEnvelope | AcceptedRecord;
 
 /** An outcome must not be given up: it is tried again for as long as the process lives and is meant to. */
 const OUTCOME_TIMEOUT_MS = 3_600_000;
@@ -29,7 +34,7 @@ export class OutcomePublisher {
   ) {}
 
   /** Resolves when the command has a durable outcome. */
-  async publish(command: CommandEnvelope, ending: Ending): Promise<Written> {
+  async publish(command: Ended, ending: Ending): Promise<Written> {
     const { subject, data } = this.#encode(command, ending);
     try {
       const ack = await this.publisher.publish(subject, data, outcomeHeaders(command), OUTCOME_TIMEOUT_MS);
@@ -40,12 +45,13 @@ export class OutcomePublisher {
     }
   }
 
-  #encode(command: CommandEnvelope, ending: Ending): { subject: string; data: Uint8Array } {
+  #encode(command: Ended, ending: Ending): { subject: string; data: Uint8Array } {
     const subject = outcomeSubject(command.tenant_id, command.correlation_id);
     const outcome: Outcome = {
       outcome_version: '1.0',
       correlation_id: command.correlation_id,
       tenant_id: command.tenant_id,
+      user_id: command.user_id,
       tool: command.tool,
       method: command.method,
       ...ending,
@@ -78,10 +84,16 @@ function toBytes(outcome: Outcome): Buffer | undefined {
 const OUTCOME_HEADERS =
   headerLine(HEADER.contentType, JSON_CONTENT_TYPE) + headerLine(HEADER.expectedLastSubjectSequence, '0');
 
-function outcomeHeaders(command: CommandEnvelope): string {
+/** The deadline goes with the outcome, in one step of the server: none can fire after it. */
+function outcomeHeaders(command: Ended): string {
   let lines = OUTCOME_HEADERS + headerLine(HEADER.msgId, command.correlation_id);
+  lines += headerLine(HEADER.scheduler, deadlineSubject(command.tenant_id, command.correlation_id)) + PURGE;
+  if (!('args' in command))
+    return command.fingerprint ? lines + headerLine(HEADER.fingerprint, command.fingerprint) : lines;
   if (command.idempotency_key !== undefined) lines += headerLine(HEADER.fingerprint, commandFingerprint(command));
   if (command.traceparent) lines += headerLine(HEADER.traceparent, command.traceparent);
   if (command.tracestate) lines += headerLine(HEADER.tracestate, command.tracestate);
   return lines;
 }
+
+const PURGE = headerLine(HEADER.scheduleNext, 'purge');

@@ -18,6 +18,7 @@ import { nanos } from '@nats-io/transport-node';
 export const STREAM = {
   commands: 'COMMANDS',
   outcomes: 'OUTCOMES',
+  progress: 'PROGRESS',
   sessions: 'SESSIONS',
   deadLetters: 'DEAD_LETTERS',
 } as const;
@@ -29,7 +30,12 @@ export const BUCKET = {
   leases: 'LEASES',
   /** 2025-era MCP sessions: the handshake that any replica can repeat. */
   sessions: 'MCP_SESSIONS',
+  /** Ordering keys that wait for an operator after a dead letter. */
+  halts: 'HALTS',
 } as const;
+
+/** The consumer of commands whose deadline has passed; shared by all who can write outcomes. */
+export const DEADLINES_CONSUMER = 'deadlines';
 
 /** Priority group of a partition's consumer: only the pinned owner is served. */
 export const OWNER_GROUP = 'owner';
@@ -40,7 +46,11 @@ export interface TopologyOptions {
   replicas: number;
   /** How long finished commands and outcomes are kept; also how long an idempotency key is remembered. */
   retentionMs: number;
-  /** Bytes of each of COMMANDS and OUTCOMES; when full, new commands are refused, old ones never dropped. */
+  /**
+   * Bytes of each of COMMANDS and OUTCOMES; when full, new commands are refused, old ones never dropped. COMMANDS has it as its
+   * limit; OUTCOMES can have none (the server schedules messages only in streams that would drop old ones), so there the front
+   * ends watch it.
+   */
   maxBytes: number;
 }
 
@@ -59,6 +69,8 @@ export interface Topology {
 
 export interface DeclaredStream {
   config: Partial<StreamConfig> & { name: string };
+  /** Consumers that several processes share, and that outlive them. */
+  consumers?: (Partial<ConsumerConfig> & { durable_name: string })[];
 }
 
 /** A NATS user with exactly what it may publish and subscribe to. */
@@ -66,11 +78,13 @@ export interface DeclaredUser {
   name: string;
   publish: { allow: string[]; deny?: string[] };
   subscribe: { allow: string[] };
+  /** May it answer requests, at whatever subject they ask to be answered? */
+  responds?: boolean;
 }
 
 export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topology {
   const options = { ...DEFAULT_TOPOLOGY, ...overrides };
-  const streams = [commands(options), outcomes(options), sessions(options), deadLetters(options)];
+  const streams = [commands(options), outcomes(options), progress(options), sessions(options), deadLetters(options)];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
   return { options, streams, users: users(streams.map(({ config }) => config.name)) };
 }
@@ -78,7 +92,8 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
 /**
  * The consumer of one partition, as its owner makes it: from the floor that the owner keeps, see `CommandConsumer`. It lives in
  * memory, because the state of a stored one costs the disk two syncs up to ten times a second and partition, a third of all that
- * the server does; the floor says the same at one write a second.
+ * the server does; the floor says the same at one write a second. It asks for no acks: what is done is known by its outcome, and
+ * one command that takes hours must not hold back those after it.
  */
 export function partitionConsumer(partition: number, floor: number): Partial<ConsumerConfig> & { name: string } {
   return {
@@ -91,12 +106,8 @@ export function partitionConsumer(partition: number, floor: number): Partial<Con
     filter_subject: partitionSubjects(partition),
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: floor + 1,
-    // One ack says: everything of this partition up to here has its outcome.
-    ack_policy: AckPolicy.All,
     // The owner keeps what it was given until it is done or dead; a new owner starts anew. No timer redelivers.
-    ack_wait: nanos(7 * 24 * 3_600_000),
-    max_deliver: -1,
-    max_ack_pending: 8192,
+    ack_policy: AckPolicy.None,
     // Only the pinned owner is served: a process that does not know yet that it lost the lease gets nothing.
     priority_policy: 'pinned_client',
     priority_groups: [OWNER_GROUP],
@@ -153,9 +164,41 @@ function outcomes(options: TopologyOptions): DeclaredStream {
     config: {
       ...base(options),
       name: STREAM.outcomes,
-      description: 'The one outcome of every command, and the progress before it',
-      subjects: ['out.*.*', 'progress.*.*'],
+      description: 'The one outcome of every command, its deadline, and what must not be forgotten before it ends',
+      subjects: ['out.*.*', 'deadline.*.*', 'due.*.*', 'attempt.*.*.*.*', 'input.*.*.*', 'answer.*.*.*'],
       republish: { src: '>', dest: `${LIVE_PREFIX}.>` },
+      allow_msg_schedules: true,
+      allow_rollup_hdrs: true,
+      // The server schedules messages in no stream that refuses new ones. Nothing is dropped all the same: there is no limit but age.
+      discard: DiscardPolicy.Old,
+      max_bytes: -1,
+    },
+    consumers: [
+      {
+        durable_name: DEADLINES_CONSUMER,
+        description: 'Commands whose deadline has passed',
+        filter_subject: 'due.*.*',
+        deliver_policy: DeliverPolicy.All,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(5_000),
+        max_deliver: -1,
+        max_ack_pending: 1_000,
+      },
+    ],
+  };
+}
+
+function progress(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.progress,
+      description: 'What running commands tell on their way',
+      subjects: ['progress.*.*'],
+      republish: { src: '>', dest: `${LIVE_PREFIX}.>` },
+      // For those who listen now or come late: the oldest goes first, and no chatty action can fill what must be kept.
+      discard: DiscardPolicy.Old,
+      max_bytes: Math.min(options.maxBytes, 1024 ** 3),
     },
   };
 }
@@ -231,6 +274,15 @@ function getsDirectly(stream: string): string[] {
   return [`DIRECT.GET.${stream}`, `DIRECT.GET.${stream}.>`];
 }
 
+/** Take part in a consumer that the topology declares. */
+function consumes(stream: string, consumer: string): string[] {
+  return [
+    ...api(`CONSUMER.INFO.${stream}.${consumer}`, `CONSUMER.MSG.NEXT.${stream}.${consumer}`),
+    `$JS.ACK.${stream}.${consumer}.>`,
+    `$JS.ACK.*.*.${stream}.${consumer}.>`,
+  ];
+}
+
 function acks(stream: string): string[] {
   return [`$JS.ACK.${stream}.>`, `$JS.ACK.*.*.${stream}.>`, `$JS.FC.${stream}.>`];
 }
@@ -244,12 +296,17 @@ function users(streams: string[]): DeclaredUser[] {
         allow: [
           COMMAND_SUBJECTS,
           'out.*.*',
+          'deadline.*.*',
+          'answer.*.*.*',
+          'abort.*.*',
           'mcp.>',
           `$KV.${BUCKET.sessions}.>`,
           // Replicas answer each other.
           inbox('mcp-frontend'),
           ...api(
-            ...[STREAM.commands, STREAM.outcomes, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(getsDirectly),
+            ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(
+              getsDirectly,
+            ),
             // What seems not to be there is asked of the leader, which is never behind.
             ...[STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap((name) => [
               `STREAM.INFO.${name}`,
@@ -257,6 +314,7 @@ function users(streams: string[]): DeclaredUser[] {
             ]),
           ),
           ...reads(`KV_${BUCKET.actions}`),
+          ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
         ],
       },
       subscribe: { allow: [inbox('mcp-frontend'), `${LIVE_PREFIX}.>`, 'mcp.>'] },
@@ -266,17 +324,23 @@ function users(streams: string[]): DeclaredUser[] {
       publish: {
         allow: [
           'out.*.*',
+          'attempt.*.*.*.*',
+          'input.*.*.*',
           'progress.*.*',
           'dlq.>',
           `$KV.${BUCKET.actions}.>`,
           `$KV.${BUCKET.leases}.>`,
-          ...api(...getsDirectly(STREAM.outcomes)),
+          `$KV.${BUCKET.halts}.>`,
+          ...api(...getsDirectly(STREAM.outcomes), ...getsDirectly(STREAM.progress)),
           ...reads(STREAM.commands),
+          ...reads(`KV_${BUCKET.halts}`),
+          ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
           ...reads(`KV_${BUCKET.actions}`),
           ...reads(`KV_${BUCKET.leases}`),
         ],
       },
-      subscribe: { allow: [inbox('action-runner')] },
+      subscribe: { allow: [inbox('action-runner'), 'abort.*.*', `${LIVE_PREFIX}.answer.>`] },
+      responds: true,
     },
     {
       // Makes and updates streams and consumers; sees no message.
@@ -290,10 +354,33 @@ function users(streams: string[]): DeclaredUser[] {
             `STREAM.INFO.${stream}`,
             `STREAM.CREATE.${stream}`,
             `STREAM.UPDATE.${stream}`,
+            `CONSUMER.CREATE.${stream}.>`,
+            `CONSUMER.INFO.${stream}.*`,
           ]),
         ),
       },
       subscribe: { allow: [inbox('provisioner')] },
+    },
+    {
+      // What `callboard` changes for an operator: cancels commands, redrives and discards dead letters, lets halted keys go on.
+      name: 'operator',
+      publish: {
+        allow: [
+          COMMAND_SUBJECTS,
+          'out.*.*',
+          'deadline.*.*',
+          'abort.*.*',
+          `$KV.${BUCKET.halts}.>`,
+          ...api(`STREAM.MSG.DELETE.${STREAM.deadLetters}`),
+          ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters].flatMap((stream) => [
+            ...reads(stream),
+            ...api(`STREAM.MSG.GET.${stream}`),
+          ]),
+          ...reads(`KV_${BUCKET.halts}`),
+          ...reads(`KV_${BUCKET.actions}`),
+        ],
+      },
+      subscribe: { allow: [inbox('operator'), `${LIVE_PREFIX}.>`] },
     },
     {
       // People at night: reads, replays and repairs everything, lets go of dead letters one by one, and cannot delete a stream,

@@ -71,6 +71,9 @@ export async function issueCredentials(
   return { ...issued, files };
 }
 
+/** To whoever asks, once, within a minute. */
+const ONE_ANSWER = { max: 1, ttl: 60_000_000_000 };
+
 async function sign(kept: Kept | undefined, users: DeclaredUser[]): Promise<Kept> {
   const seeds = kept?.seeds ?? {
     operator: seedOf(createOperator()),
@@ -107,10 +110,11 @@ async function sign(kept: Kept | undefined, users: DeclaredUser[]): Promise<Kept
             streams: UNLIMITED,
             consumer: UNLIMITED,
           },
-          signing_keys: users.map(({ name, publish, subscribe }) =>
+          signing_keys: users.map(({ name, publish, subscribe, responds }) =>
             newScopedSigner(pairOf(roleSeeds[name]!), name, {
               pub: publish,
               sub: subscribe,
+              ...(responds && { resp: ONE_ANSWER }),
               subs: UNLIMITED,
               data: UNLIMITED,
               payload: UNLIMITED,

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeToken, parseEnvelope, parseOutcome, type CommandEnvelope } from '@callboard/envelope';
-import { STREAM, connectNats } from '@callboard/jetstream';
+import { STREAM, connectNats, partitionConsumerName, partitionStates } from '@callboard/jetstream';
 import type { ReadyFile } from '@callboard/testing';
-import { DeliverPolicy, jetstream, jetstreamManager, type JsMsg } from '@nats-io/jetstream';
+import { DeliverPolicy, jetstream, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { ConsumerState, Effect, History, StoredCommand, StoredOutcome } from './history.js';
 
@@ -53,18 +53,19 @@ export class Observer {
         storedAt: storedAt(message),
         correlationId: outcome.correlation_id,
         status: outcome.status,
-        attempts: outcome.attempts,
+        attempts: outcome.attempts ?? 0,
         writtenBy: outcome.written_by,
       };
     });
   }
 
   async consumers(): Promise<ConsumerState[]> {
-    const states: ConsumerState[] = [];
-    for await (const info of (await jetstreamManager(this.nc)).consumers.list(STREAM.commands)) {
-      states.push({ name: info.name, pending: info.num_pending, ackPending: info.num_ack_pending });
-    }
-    return states;
+    return (await partitionStates(this.nc)).map(({ partition, pending, delivered, floor }) => ({
+      name: partitionConsumerName(partition),
+      pending,
+      // What was handed out and is not known to have ended.
+      ackPending: Math.max(0, delivered - floor),
+    }));
   }
 
   /** Resolves when nothing is pending any more, or when that has taken too long: what is stuck then is for the checker to say. */

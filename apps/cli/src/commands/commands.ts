@@ -74,7 +74,7 @@ export async function findCommand(nc: NatsConnection, correlationId: string): Pr
 async function progressOf(jsm: JetStreamManager, id: string): Promise<Progress[]> {
   const progress: Progress[] = [];
   for (let after = 0; progress.length < MAX_PROGRESS;) {
-    const messages = await readSubject(jsm, STREAM.outcomes, `progress.*.${id}`, after);
+    const messages = await readSubject(jsm, STREAM.progress, `progress.*.${id}`, after);
     if (messages.length === 0) break;
     for (const message of messages) progress.push(message.json<Progress>());
     after = messages.at(-1)!.seq;

@@ -184,7 +184,7 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
           status: 'failed',
           finding: `no runner owns ${idle.join(', ')}: see the logs of the runners`,
         },
-    { check: 'commands', status: 'ok', finding: `${waiting} not ended` },
+    { check: 'commands', status: 'ok', finding: `${waiting} not read yet` },
     { check: 'dead letters', status: deadLetters > 0 ? 'warning' : 'ok', finding: String(deadLetters) },
   ];
 }
@@ -198,8 +198,8 @@ async function lookAtPartitions(
   for (;;) {
     let waiting = 0;
     const owned = new Set<string>();
-    for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM.commands)) {
-      waiting += num_pending + num_ack_pending;
+    for await (const { name, num_pending } of jsm.consumers.list(STREAM.commands)) {
+      waiting += num_pending;
       owned.add(name);
     }
     const idle = Array.from({ length: partitions }, (_, i) => i).filter((i) => !owned.has(partitionConsumerName(i)));

@@ -43,7 +43,7 @@ export async function startSpecRunner(nats: SpecNats, actions: ActionSet): Promi
   const nc = await nats.connect('action-runner');
   const publisher = new AckedPublisher(nc);
   const outcomes = new OutcomePublisher(publisher, 'spec-runner');
-  const progress = await ProgressLog.open(nc, publisher);
+  const progress = new ProgressLog(publisher);
   const rethrow = (error: unknown) => {
     throw error;
   };

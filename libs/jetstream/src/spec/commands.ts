@@ -4,7 +4,8 @@ import { HEADER, commandSubject, parseEnvelope, type CommandEnvelope } from '@ca
 import { testCommand, type TestNats } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher, PublishRefused, headerLine } from '../acked-publisher.js';
-import { CommandConsumer, type CommandConsumerOptions, type Delivery, type Handled } from '../command-consumer.js';
+import { CommandConsumer, type CommandConsumerOptions } from '../command-consumer.js';
+import type { Delivery, Handled } from '../delivery.js';
 import { OutcomePublisher } from '../outcome-publisher.js';
 
 export function subjectOf(envelope: CommandEnvelope): string {
