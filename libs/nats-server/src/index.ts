@@ -1,3 +1,4 @@
 export { freePort, startNatsServer, type NatsServerOptions, type RunningNatsServer } from './nats-server.js';
+export { resolveNatsCli } from './resolve-nats-cli.js';
 export { NoNatsServer, resolveNatsServer, type NatsServerBinary, type ResolveOptions } from './resolve-nats-server.js';
 export { writeSecret } from './write-secret.js';

@@ -11,7 +11,7 @@ import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:f
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fetchDebianPackage } from './debian-package.js';
-import { installWithGo } from './go-install.js';
+import { NATS_SERVER, installWithGo } from './go-install.js';
 import type { OnProgress } from './progress.js';
 import { fetchReleaseArchive } from './release-archive.js';
 import { MINIMUM_VERSION, compareVersions, isFit, versionOf } from './version.js';
@@ -35,7 +35,7 @@ export interface ResolveOptions {
 const FETCHERS: Record<string, Fetcher> = {
   'release archive': fetchReleaseArchive,
   'Debian package': fetchDebianPackage,
-  'go install': installWithGo,
+  'go install': (into, onProgress) => installWithGo(NATS_SERVER, into, onProgress),
 };
 
 /** A fetch that began this long ago was interrupted. */
