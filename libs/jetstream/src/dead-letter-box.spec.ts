@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { CallboardError, LIMITS, parseEnvelope, type CommandEnvelope } from '@callboard/envelope';
-import { startTestNats, testCommand, type TestNats } from '@callboard/testing';
+import { startTestNats, testCommand, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AckedPublisher } from './acked-publisher.js';
 import { CommandClient } from './command-client.js';
 import { DeadLetterBox, redriveAll, redrivenCommand, type KeptLetter, type LetterFilter } from './dead-letter-box.js';
 import { DeadLetterPublisher } from './dead-letters.js';
+import { Halts } from './halts.js';
 import { STREAM } from './topology.js';
 import { subjectOf } from './spec/commands.js';
 
@@ -22,8 +23,9 @@ beforeAll(async () => {
   sre = await nats.connect('sre');
   jsm = await jetstreamManager(sre);
   publisher = new AckedPublisher(await nats.connect('action-runner'));
-  box = await DeadLetterBox.open(sre);
-  client = await CommandClient.start(sre, { instance: 'sre', acceptTimeoutMs: 10_000 });
+  const operator = await nats.connect('operator');
+  box = await DeadLetterBox.open(operator);
+  client = await CommandClient.start(operator, { instance: 'operator', acceptTimeoutMs: 10_000 });
 });
 afterEach(async () => {
   for (const letter of await found()) await box.discard(letter);
@@ -202,6 +204,29 @@ describe('dead letters', () => {
     await box.discard(letter!);
     await box.discard(letter!);
     expect(await found()).toEqual([]);
+  });
+
+  it('whose command halted its key decide about the key: the redriven command goes first, a discarded one lets it go on', async () => {
+    const runner = await nats.connect('action-runner');
+    const halts = await Halts.open(runner);
+    const halt = (command: CommandEnvelope) => ({
+      correlation_id: command.correlation_id,
+      action: 'demo.append',
+      at: 'now',
+    });
+    const [redriven, discarded, older, newer] = ['a.b', 'b', 'c', 'c'].map((key) => testCommand(key));
+    for (const command of [redriven, discarded, older]) await giveUp(command!);
+    for (const command of [redriven, discarded, newer]) await halts.halt('acme', command!.ordering_key, halt(command!));
+
+    const [first, second, third] = await found();
+    const { correlation_id } = await box.redrive(first!, client);
+    await box.discard(second!);
+    await box.discard(third!);
+    await waitFor(() => !halts.get('acme', 'b'), { what: 'the key goes on' });
+    expect(halts.get('acme', 'a.b')).toEqual({ ...halt(redriven!), resume_with: correlation_id });
+    // Another command's halt is another letter's business.
+    expect(halts.get('acme', 'c')).toEqual(halt(newer!));
+    halts.close();
   });
 
   it('are all that an operator may delete', async () => {

@@ -7,6 +7,9 @@
  * joins the command and deletes the letter (R2). Letters of one ordering key are redriven in the order in which they gave up, and
  * where one cannot be, the later ones of its key are left (R3).
  *
+ * Halted keys. Where the letter's command halted its key, redriving names the new command as the one that goes first, and discarding
+ * lets the key go on (R4); both before the letter is gone.
+ *
  * R1 and R2 hold for as long as commands are kept. Not guaranteed: that the attempts which failed had no effect.
  */
 import {
@@ -22,8 +25,10 @@ import { JetStreamApiError, jetstreamManager, type JetStreamManager, type Stored
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { CommandClient } from './command-client.js';
 import type { DeadLetter } from './dead-letters.js';
+import { haltKey, type Halt } from './halts.js';
+import { KeyValueStore } from './key-value-store.js';
 import { readSubject } from './read-subject.js';
-import { STREAM } from './topology.js';
+import { BUCKET, STREAM } from './topology.js';
 
 /** A dead letter as it is kept. */
 export interface KeptLetter extends DeadLetter {
@@ -61,11 +66,17 @@ export interface Redriven {
 }
 
 export class DeadLetterBox {
-  private constructor(private readonly jsm: JetStreamManager) {}
+  private constructor(
+    private readonly jsm: JetStreamManager,
+    private readonly halts: KeyValueStore,
+  ) {}
 
-  /** As a user who may read DEAD_LETTERS and delete its messages: `sre`. */
+  /** As user `sre` to read letters; as `operator` to redrive and discard them. */
   static async open(nc: NatsConnection): Promise<DeadLetterBox> {
-    return new DeadLetterBox(await jetstreamManager(nc, { checkAPI: false }));
+    return new DeadLetterBox(
+      await jetstreamManager(nc, { checkAPI: false }),
+      await KeyValueStore.open(nc, BUCKET.halts),
+    );
   }
 
   /** The letters that fit, in the order in which they gave up; without those that come while this goes through them. */
@@ -105,6 +116,7 @@ export class DeadLetterBox {
     const command = redrivenCommand(letter, Date.now());
     const submission = await commands.submit(command);
     submission.release();
+    await this.#decide(letter, submission.correlationId);
     // Its content is still in COMMANDS: nothing is gained by overwriting it here.
     await this.#delete(letter, false);
     return {
@@ -117,7 +129,22 @@ export class DeadLetterBox {
 
   /** Deletes the letter, and overwrites its place on the disk. */
   async discard(letter: KeptLetter): Promise<void> {
+    await this.#decide(letter, undefined);
     await this.#delete(letter, true);
+  }
+
+  /** What becomes of the key, where the letter's command halted it: the named command goes first, or the key simply goes on. */
+  async #decide({ about }: KeptLetter, goesFirst: string | undefined): Promise<void> {
+    const { tenant_id, ordering_key, correlation_id } = about;
+    if (tenant_id === undefined || ordering_key === undefined) return;
+    const key = haltKey(tenant_id, ordering_key);
+    const entry = await this.halts.entry(key);
+    const halt = entry && (JSON.parse(Buffer.from(entry.value).toString()) as Halt);
+    if (halt?.correlation_id !== correlation_id) return;
+    // Only while it is this halt: a runner may just have replaced it with that of another command.
+    if (goesFirst === undefined) await this.halts.delete(key, entry!.revision);
+    else
+      await this.halts.update(key, Buffer.from(JSON.stringify({ ...halt, resume_with: goesFirst })), entry!.revision);
   }
 
   async #delete({ letter }: KeptLetter, erase: boolean): Promise<void> {

@@ -94,11 +94,17 @@ export class KeyValueStore {
     }
   }
 
-  async delete(key: string): Promise<void> {
+  /** With a revision, only when the key still has that one; whoever was faster has decided then. */
+  async delete(key: string, revision?: number): Promise<void> {
     // The marker tells those who watch, and goes by itself: a bucket does not grow with every key that it ever held.
     const marker = ttlHeader(DELETE_MARKER_TTL_MS);
     marker.set('KV-Operation', 'DEL');
-    await this.#js.publish(this.#subject(key), new Uint8Array(), { headers: marker });
+    const expect = revision === undefined ? {} : { expect: { lastSubjectSequence: revision } };
+    try {
+      await this.#js.publish(this.#subject(key), new Uint8Array(), { headers: marker, ...expect });
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE)) throw error;
+    }
   }
 
   /**

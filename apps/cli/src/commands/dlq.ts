@@ -143,7 +143,7 @@ async function redriveLetters(sequences: number[], options: RedriveOptions): Pro
   const { dataDir, json, limit, dryRun, rate } = options;
   const filter = selectionOf(sequences, options);
   const ready = await findStack(dataDir);
-  const fared = await asUser(ready, 'sre', async (nc) => {
+  const fared = await asUser(ready, 'operator', async (nc) => {
     const box = await DeadLetterBox.open(nc);
     const letters = first(box.find(filter), limit);
     if (dryRun) return (await take(letters)).map(wouldFare);
@@ -169,7 +169,7 @@ async function discardLetters(sequences: number[], options: BulkOptions): Promis
   const { dataDir, json, limit, dryRun } = options;
   const filter = selectionOf(sequences, options);
   const ready = await findStack(dataDir);
-  const discarded = await asUser(ready, 'sre', async (nc) => {
+  const discarded = await asUser(ready, 'operator', async (nc) => {
     const box = await DeadLetterBox.open(nc);
     const letters: KeptLetter[] = [];
     for await (const letter of first(box.find(filter), limit)) {
