@@ -297,6 +297,7 @@ export class CommandRunner {
         message: error.message,
         retryable: error.retryable,
         correlation_id: command.correlation_id,
+        ...(error.rpcCode !== undefined && { rpc_code: error.rpcCode }),
       };
       return { kind: error.retryable ? 'retryable' : 'failed', error: body };
     }

@@ -88,10 +88,16 @@ export class ActionError extends Error {
   override readonly name = 'ActionError';
   readonly code: string;
   readonly retryable: boolean;
-  constructor(message: string, options: { code?: string; retryable?: boolean; cause?: unknown } = {}) {
+  /** Makes it an error of the request, under this JSON-RPC code, where it would have been a result that says that the tool failed. */
+  readonly rpcCode: number | undefined;
+  constructor(
+    message: string,
+    options: { code?: string; retryable?: boolean; rpcCode?: number; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code ?? 'action_failed';
     this.retryable = options.retryable ?? false;
+    this.rpcCode = options.rpcCode;
   }
 }
 

@@ -52,6 +52,8 @@ export interface ErrorBody {
   retryable: boolean;
   retry_after_ms?: number;
   correlation_id?: string;
+  /** The JSON-RPC code under which an action wants its failure to reach the client, instead of as a tool error. */
+  rpc_code?: number;
 }
 
 /**

@@ -48,6 +48,7 @@ export {
   parseStoredCommandSubject,
   partitionSubjects,
   progressSubject,
+  storedCommandSubjects,
   type ActionName,
   type CommandAddress,
 } from './subjects.js';

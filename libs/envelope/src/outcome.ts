@@ -20,6 +20,8 @@ export interface Outcome {
   error?: ErrorBody;
   /** Attempts begun; 0 when the command never started. Absent when whoever ended it did not run it, and cannot know. */
   attempts?: number;
+  /** When the command was accepted, ISO 8601, UTC. */
+  issued_at: string;
   /** ISO 8601, UTC. */
   ended_at: string;
   /** Which process wrote it. */

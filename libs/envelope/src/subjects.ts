@@ -37,6 +37,11 @@ export function commandSubject(address: CommandAddress): string {
   return `cmd.${encodeToken(address.tenantId)}.${encodeToken(address.tool)}.${encodeToken(address.method)}.${encodeToken(address.orderingKey)}.${encodeToken(address.correlationId)}`;
 }
 
+/** Where a command is stored, whatever its partition and ordering key. */
+export function storedCommandSubjects(address: Omit<CommandAddress, 'orderingKey'>): string {
+  return `cmd.*.${encodeToken(address.tenantId)}.${encodeToken(address.tool)}.${encodeToken(address.method)}.*.${encodeToken(address.correlationId)}`;
+}
+
 /** Stored commands of one partition. */
 export function partitionSubjects(partition: number): string {
   return `cmd.${partition}.>`;

@@ -55,6 +55,7 @@ export class OutcomePublisher {
       tool: command.tool,
       method: command.method,
       ...ending,
+      issued_at: command.issued_at,
       ended_at: new Date().toISOString(),
       written_by: this.instance,
     };

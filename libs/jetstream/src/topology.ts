@@ -307,6 +307,8 @@ function users(streams: string[]): DeclaredUser[] {
             ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(
               getsDirectly,
             ),
+            // Commands are refused in front when these have no room.
+            ...[STREAM.commands, STREAM.outcomes].map((name) => `STREAM.INFO.${name}`),
             // What seems not to be there is asked of the leader, which is never behind.
             ...[STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap((name) => [
               `STREAM.INFO.${name}`,
