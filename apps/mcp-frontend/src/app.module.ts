@@ -8,18 +8,22 @@ import { BUCKET, CommandClient, DeadlineKeeper, KeyValueStore, connectNats } fro
 import type { Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { Admission } from './admission.js';
 import { Authenticator } from './auth.js';
 import { EventBus } from './bus.js';
 import { Invoker } from './call.js';
 import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
+import { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
 import { Limit } from './limit.js';
 import { Listing } from './listing.js';
-import { gauge, watchLimit } from './metrics.js';
+import { gauge, watchAdmission, watchLimit } from './metrics.js';
 import { ModernFront } from './modern.js';
 import { createServer, type ServerParts } from './server-factory.js';
 import { SessionRouter } from './sessions/session-router.js';
+import { StreamRoom } from './stream-room.js';
+import { Tasks } from './tasks.js';
 
 export const LOGGER = Symbol('logger');
 export const NATS = Symbol('nats');
@@ -36,13 +40,23 @@ export class AppModule {
         { provide: NATS, inject: [FrontendConfig], useFactory: openNats },
         { provide: Catalog, inject: [NATS, LOGGER], useFactory: followRegistry },
         { provide: CommandClient, inject: [NATS, FrontendConfig], useFactory: startCommands },
-        { provide: PARTS, inject: [FrontendConfig, Catalog, CommandClient, LOGGER], useFactory: serverParts },
+        { provide: StreamRoom, inject: [NATS, LOGGER], useFactory: watchStreams },
+        { provide: Admission, inject: [FrontendConfig, StreamRoom], useFactory: admission },
+        {
+          provide: PARTS,
+          inject: [NATS, FrontendConfig, Catalog, CommandClient, Admission, LOGGER],
+          useFactory: serverParts,
+        },
         { provide: EventBus, inject: [NATS, Catalog, LOGGER], useFactory: openBus },
         { provide: SessionRouter, inject: [NATS, FrontendConfig, PARTS, LOGGER], useFactory: startSessions },
         { provide: ModernFront, inject: [FrontendConfig, PARTS, EventBus], useFactory: modernFront },
         { provide: McpEdge, inject: [FrontendConfig, PARTS, ModernFront, SessionRouter], useFactory: mcpEdge },
         { provide: DeadlineKeeper, inject: [NATS, CommandClient, LOGGER], useFactory: keepDeadlines },
-        { provide: Shutdown, inject: [NATS, Catalog, CommandClient, EventBus, DeadlineKeeper], useFactory: shutdown },
+        {
+          provide: Shutdown,
+          inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, DeadlineKeeper],
+          useFactory: shutdown,
+        },
       ],
     };
   }
@@ -83,14 +97,33 @@ function keepDeadlines(nc: NatsConnection, commands: CommandClient, log: Logger)
   return DeadlineKeeper.start(nc, commands.outcomes, warn(log, 'a deadline could not be kept; trying again'));
 }
 
-function serverParts(config: FrontendConfig, catalog: Catalog, commands: CommandClient, log: Logger) {
+function watchStreams(nc: NatsConnection, log: Logger): Promise<StreamRoom> {
+  return StreamRoom.start(nc, warn(log, 'whether the streams have room is not known now'));
+}
+
+function admission(config: FrontendConfig, room: StreamRoom): Admission {
+  const limits = { maxPerTenant: config.maxCommandsPerTenant, maxPerPrincipal: config.maxCommandsPerPrincipal };
+  return watchAdmission(new Admission(limits, () => room.full));
+}
+
+async function serverParts(
+  nc: NatsConnection,
+  config: FrontendConfig,
+  catalog: Catalog,
+  commands: CommandClient,
+  admission: Admission,
+  log: Logger,
+) {
   if (config.requestStateKey === '') {
     log.warn('CALLBOARD_REQUEST_STATE_KEY is not set: calls that need several rounds work with one replica only');
   }
   const secret = config.requestStateKey === '' ? randomBytes(32) : Buffer.from(config.requestStateKey, 'base64');
+  const handles = await Handles.open(nc, commands);
+  const onError = warn(log, 'a command could not be cancelled for a caller that went away');
   return {
     catalog,
-    invoker: new Invoker(commands),
+    invoker: new Invoker(commands, handles, admission, config.syncWindowMs, onError),
+    tasks: new Tasks(handles, commands),
     seal: new StateSeal(secret),
     report: ({ errorId, error }) => log.error({ error_id: errorId, err: error }, 'a request met a fault inside'),
   } satisfies ServerParts;
@@ -161,12 +194,14 @@ function shutdown(
   nc: NatsConnection,
   catalog: Catalog,
   commands: CommandClient,
+  room: StreamRoom,
   bus: EventBus,
   deadlines: DeadlineKeeper,
 ): Shutdown {
   return new Shutdown(async () => {
     deadlines.stop();
     bus.close();
+    room.stop();
     catalog.stop();
     commands.close();
     await nc.drain();

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { defineAction, defineResource, type ActionDefinition, type RegisteredAction } from '@callboard/actions';
 import { idempotentCorrelationId, parseEnvelope, type CommandEnvelope, type JsonObject } from '@callboard/envelope';
-import { AckedPublisher, CommandClient, OutcomePublisher, STREAM, type Ending } from '@callboard/jetstream';
+import { AckedPublisher, OutcomePublisher, STREAM, type CommandClient, type Ending } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { Invoker, type Invocation } from './call.js';
+import type { Admission } from './admission.js';
+import type { Invocation, Invoker } from './call.js';
+import { startInvoker } from './spec-invoker.js';
+import type { Departure } from './waiting.js';
 
 const CORRELATION_ID = 'io.callboard/correlation_id';
 const REPLAYED = 'io.callboard/replayed';
@@ -13,14 +16,14 @@ const principal = { tenantId: 'acme', userId: 'user:default/jane' };
 let nats: TestNats;
 let client: CommandClient;
 let invoker: Invoker;
+let admission: Admission;
 let outcomes: OutcomePublisher;
 let sre: JetStreamManager;
 let before: number;
 
 beforeAll(async () => {
   nats = await startTestNats({ topology: { partitions: 1 } });
-  client = await CommandClient.start(await nats.connect('mcp-frontend'), { instance: 'front end' });
-  invoker = new Invoker(client);
+  ({ commands: client, invoker, admission } = await startInvoker(await nats.connect('mcp-frontend')));
   outcomes = new OutcomePublisher(new AckedPublisher(await nats.connect('action-runner')), 'runner');
   sre = await jetstreamManager(await nats.connect('sre'));
 });
@@ -155,7 +158,7 @@ describe('the envelope of a call', () => {
     const [first, one] = await answered(call({ meta: said }), succeeded);
     await one;
     before += 1;
-    const round = call({ meta: said, inputResponses: { name: 'x' }, requestState: 's' });
+    const round = call({ meta: said, inputResponses: { name: 'x' }, requestState: '{"state":"s"}' });
     const [second, two] = await answered(round, succeeded);
     await two;
     expect(second.correlation_id).not.toBe(first.correlation_id);
@@ -216,17 +219,48 @@ describe('the result of a call', () => {
     const [command, told] = await answered(call(), { status: 'succeeded', result, attempts: 1 });
     expect((await told)['_meta']).toEqual({ 'example.com/a': 1, [CORRELATION_ID]: command.correlation_id });
   });
+});
 
-  it('is awaited no more when the caller is gone; the command goes on', async () => {
-    const waiting = client.waiting;
-    let leave!: () => void;
-    const result = invoker.invoke(call({ onGone: (callback) => (leave = callback) }));
+describe('a caller that goes away', () => {
+  const leaving = (more: Partial<Invocation> = {}) => {
+    let leave: ((how: Departure) => void) | undefined;
+    const result = invoker.invoke(call({ ...more, onGone: (callback) => (leave = callback) }));
     result.catch(() => undefined);
+    return { result, leave: async (how: Departure) => (await waitFor(() => leave, { what: 'the way out' }))(how) };
+  };
+
+  it('and no longer wants the result has its command cancelled', async () => {
+    const { result, leave } = leaving();
     const command = await nextCommand();
-    await waitFor(() => leave, { what: 'the way out' });
-    leave();
+    await leave('cancelled');
     expect(await result).toMatchObject({ isError: true, structuredContent: { error: { code: 'cancelled' } } });
-    expect(client.waiting).toBe(waiting);
+    const outcome = await waitFor(() => client.lookup(command.tenant_id, command.correlation_id), { what: 'the end' });
+    expect(outcome).toMatchObject({ status: 'cancelled', written_by: 'spec front end' });
+    await waitFor(() => admission.open === 0, { what: 'no open command' });
+    expect(client.waiting).toBe(0);
+  });
+
+  it.each<[string, Departure, JsonObject]>([
+    ['but is only cut off from this replica', 'cut_off', {}],
+    ['but named an idempotency key', 'cancelled', { idempotency_key: 'may come back' }],
+    ['but would have been satisfied with a handle', 'cancelled', { accept_async: true }],
+  ])('%s is not waited for any more; the command goes on, and is counted', async (_, how, fields) => {
+    const { result, leave } = leaving({ meta: meta(fields) });
+    const command = await nextCommand();
+    await leave(how);
+    expect(await result).toMatchObject({ isError: true, structuredContent: { error: { code: 'cancelled' } } });
+    await waitFor(() => client.find(command.tenant_id, command.correlation_id), { what: 'its deadline on record' });
+    expect(admission.open).toBe(1);
     expect(await outcomes.publish(command, succeeded)).toBe('written');
+    await waitFor(() => admission.open === 0, { what: 'no open command' });
+    expect(client.waiting).toBe(0);
+  });
+
+  it('before its command is stored has it cancelled all the same', async () => {
+    const result = invoker.invoke(call({ onGone: (leave) => leave('cancelled') }));
+    const command = await nextCommand();
+    expect(await result).toMatchObject({ isError: true });
+    const outcome = await waitFor(() => client.lookup(command.tenant_id, command.correlation_id), { what: 'the end' });
+    expect(outcome.status).toBe('cancelled');
   });
 });

@@ -1,34 +1,40 @@
 /**
- * The life of a call in the front end, from an authenticated request to its result. Read `invoke` top to bottom.
+ * The life of a call in the front end, from an authenticated request to its answer. Read `invoke` top to bottom.
  *
- * Guaranteed: what `invoke` answers with a correlation id was accepted durably; the result is that of the command's one outcome.
- * A caller that goes away changes nothing about the command.
+ * Guaranteed: what `invoke` answers with a correlation id was accepted durably; the result is that of the command's one outcome; a
+ * handle (a task, an accepted call, a question that names its command) is given when the command may outlive this process, not before.
+ *
+ * A caller that goes away is one of two things. It no longer wants the result: then its command is cancelled, unless it said beforehand
+ * that it may come back for it (an idempotency key, `accept_async`). Or it is only cut off from this replica: then the command goes on.
  */
 import { checkArguments, defaultOrderingKey, type InputKind, type RegisteredAction } from '@callboard/actions';
 import {
   CallboardError,
   ENVELOPE_VERSION,
-  ERROR_CODES,
   fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
   parseActionId,
   type CommandEnvelope,
-  type ErrorBody,
-  type ErrorCode,
   type JsonObject,
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import type { CommandClient, Submission } from '@callboard/jetstream';
+import { acceptedRecord, type CommandClient, type Ended, type OpenInputs, type Submission } from '@callboard/jetstream';
+import type { Admission } from './admission.js';
+import type { Handles, Held } from './handles.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
+import { RESULT_TOOL, acceptedForLater, readResultArguments, stillRunning } from './result-tool.js';
+import { asToolResult, failure, toResult } from './results.js';
+import { createdTask } from './tasks.js';
+import { Waiting, isOutcome, type Turn, type Waiter } from './waiting.js';
 
 export interface Principal {
   tenantId: string;
   userId: string;
 }
 
-export interface Invocation {
+export interface Invocation extends Waiter {
   principal: Principal;
   action: RegisteredAction;
   args: JsonObject;
@@ -38,46 +44,220 @@ export interface Invocation {
   header(name: string): string | undefined;
   /** Kinds of input that this client can give. */
   inputCapabilities: readonly InputKind[];
-  /** Answers to what the action asked in an earlier round. */
+  /** Did the client say in this request that it takes a task for an answer? */
+  acceptsTask?: boolean;
+  /** Answers to what was asked in an earlier round. */
   inputResponses?: JsonObject;
-  /** The action's own state of an earlier round, unsealed. */
+  /** The `requestState` of an earlier round, unsealed. */
   requestState?: string;
   /** Makes this call the same command whenever it is made again, where the caller named no idempotency key. */
   implicitKey?: string;
-  /** Hears of all progress, in order and before the result; with a number that is the same whoever hears the fact. */
-  onProgress?(fact: Progress, sequence: number): void;
-  /** Is given what to call, at once or later, when the caller is gone: nobody waits any more. The command goes on. */
-  onGone?(leave: () => void): void;
+  /** Another replica had this call accepted: no limit refuses it. */
+  accepted?: boolean;
 }
 
-const CORRELATION_ID = 'io.callboard/correlation_id';
-const REPLAYED = 'io.callboard/replayed';
+/** The action runs only as a task, and the client does not know what that is. */
+export class TaskRequired extends Error {
+  override readonly name = 'TaskRequired';
+}
+
+/** What a call is answered with when its command takes longer than its caller is to wait. */
+type Handle = 'task' | 'accepted';
+
+/** A command that a call waits for, and what becomes of both when the wait is over before the command is. */
+interface Awaited {
+  command: Ended;
+  submission: Submission;
+  handle: Handle | undefined;
+  /** Does the command go on when its caller no longer wants the result? */
+  goesOn: boolean;
+  replayed: boolean;
+}
+
+/** What goes out sealed with a question: the state of an action that ended by asking, or which command is running and waits for the answers. */
+type Round = { state: string } | { running: string; goes_on: boolean };
 
 export class Invoker {
-  constructor(private readonly commands: CommandClient) {}
+  constructor(
+    private readonly commands: CommandClient,
+    private readonly handles: Handles,
+    private readonly admission: Admission,
+    /** How long a call that may be answered with a handle waits for its result first. */
+    private readonly syncWindowMs: number,
+    private readonly onError: (error: unknown) => void,
+  ) {}
 
   /**
-   * Runs an action as a durable command and returns its MCP result.
+   * Runs an action as a durable command and returns what the call is answered with: its MCP result, a question, or a handle.
    * @throws CallboardError for a resource or a prompt that failed; a tool's failure is a result with `isError`.
+   * @throws ProtocolError where the action asked for one; TaskRequired
    */
   async invoke(call: Invocation): Promise<JsonObject> {
     let correlationId = newCorrelationId();
     try {
+      if (call.action === RESULT_TOOL) return await this.#fetchResult(call);
+      const round = call.requestState === undefined ? undefined : (JSON.parse(call.requestState) as Round);
       const fields = readMessagingFields(call.meta, call.header);
+      const handle = handleFor(call, fields);
+      if (round && 'running' in round) return await this.#rejoin(call, handle, round);
       const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
-      if (idempotencyKey !== undefined) correlationId = correlationIdFor(call, idempotencyKey);
+      if (idempotencyKey !== undefined) correlationId = correlationIdFor(call, round?.state, idempotencyKey);
       checkArguments(call.action, call.args);
-      const command = toCommand(call, fields, correlationId, idempotencyKey);
-      const submission = await this.commands.submit(command, call);
-      const outcome = await untilGone(submission, call);
+      const command = toCommand(call, fields, correlationId, round?.state, idempotencyKey);
+      const waiting = new Waiting(call);
+      const submission = await this.#submit(call, command, waiting);
+      const turn = await waiting.for(submission, this.#patience(call.action, handle));
       // A request that another replica carries on joins its own command: the caller called once, and is told so.
       const replayed = submission.replayed && fields.idempotencyKey !== undefined;
-      return toResult(call.action, outcome, replayed);
+      if (isOutcome(turn)) {
+        this.admission.leave(call.principal);
+        return asRound(toResult(call.action.surface.kind, turn, replayed));
+      }
+      void this.#countUntilEnded(call.principal, command, submission);
+      const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
+      return await this.#answerEarly(call, { command, submission, handle, goesOn, replayed }, turn);
     } catch (error) {
       if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? correlationId);
     }
   }
+
+  /** The caller wants nothing of the question that it was asked: the command that asks is cancelled, unless it goes on. */
+  withdraw(principal: Principal, requestState: string): void {
+    const round = JSON.parse(requestState) as Round;
+    if ('running' in round && !round.goes_on) this.handles.cancel(principal, round.running).catch(this.onError);
+  }
+
+  async #submit(call: Invocation, command: CommandEnvelope, waiting: Waiting): Promise<Submission> {
+    this.admission.enter(call.principal, call.accepted);
+    try {
+      return await this.commands.submit(command, waiting);
+    } catch (error) {
+      this.admission.leave(call.principal);
+      throw error;
+    }
+  }
+
+  /** How long to wait for the result of a call that may be answered with a handle; what is meant to take long is not waited for. */
+  #patience(action: RegisteredAction, handle: Handle | undefined): number | undefined {
+    if (!handle) return undefined;
+    return action.task === 'required' || action.long_running ? 0 : this.syncWindowMs;
+  }
+
+  /** Of a command that goes on without its caller nothing is held in memory but its name. */
+  async #countUntilEnded(principal: Principal, command: CommandEnvelope, submission: Submission): Promise<void> {
+    try {
+      await submission.keep();
+      submission.release();
+      await this.commands.watch(acceptedRecord(command)).outcome;
+    } catch {
+      // It could not be kept now: it is waited for as it was.
+      await submission.outcome.catch(() => undefined);
+    }
+    this.admission.leave(principal);
+  }
+
+  /** The call is over before its command is. */
+  async #answerEarly(call: Invocation, awaited: Awaited, turn: Exclude<Turn, Outcome>): Promise<JsonObject> {
+    const { command, submission, handle, goesOn, replayed } = awaited;
+    if (turn === 'cancelled' || turn === 'cut_off') {
+      if (turn === 'cancelled' && !goesOn) this.commands.cancel(command).catch(this.onError);
+      throw new CallboardError('cancelled', 'The caller went away');
+    }
+    if (handle) {
+      await submission.keep();
+      return handle === 'task' ? createdTask(command) : acceptedForLater(command.correlation_id, replayed);
+    }
+    const { inputs } = turn as { inputs: OpenInputs };
+    if (!canAnswer(call, inputs)) {
+      if (!goesOn) this.commands.cancel(command).catch(this.onError);
+      // The front knows the words in which its protocol refuses it.
+      return { resultType: 'input_required', inputRequests: inputs };
+    }
+    await submission.keep();
+    return question(inputs, { running: command.correlation_id, goes_on: goesOn });
+  }
+
+  /** A round of a command that waits for answers: they are stored, and the call waits for it again. */
+  async #rejoin(
+    call: Invocation,
+    handle: Handle | undefined,
+    { running, goes_on: goesOn }: Extract<Round, { running: string }>,
+  ): Promise<JsonObject> {
+    const held = await this.handles.answer(call.principal, running, call.inputResponses ?? {});
+    if (!held) throw new CallboardError('not_found', 'The command that asked is forgotten', { correlationId: running });
+    if (held.kind === 'ended') return asRound(toResult(call.action.surface.kind, held.outcome));
+    if (asks(held)) return question(held.inputs, { running, goes_on: goesOn });
+    const waiting = new Waiting(call);
+    const submission = this.commands.watch(held.accepted, waiting);
+    const turn = await waiting.for(submission, this.#patience(call.action, handle));
+    if (isOutcome(turn)) return asRound(toResult(call.action.surface.kind, turn));
+    submission.release();
+    return this.#answerEarly(call, { command: held.accepted, submission, handle, goesOn, replayed: false }, turn);
+  }
+
+  /** Serves the tool `callboard.result`. */
+  async #fetchResult(call: Invocation): Promise<JsonObject> {
+    const { correlationId, waitMs } = readResultArguments(call.args);
+    const { principal } = call;
+    let held = await this.handles.answer(principal, correlationId, call.inputResponses ?? {});
+    let progress: Progress | undefined;
+    if (held?.kind === 'open' && !asks(held)) {
+      const waiting = new Waiting({
+        onProgress: (fact, sequence) => {
+          if (fact.kind === 'progress') progress = fact;
+          call.onProgress?.(fact, sequence);
+        },
+        onGone: (leave) => call.onGone?.(leave),
+      });
+      const submission = this.commands.watch(held.accepted, waiting);
+      const turn = await waiting.for(submission, waitMs);
+      submission.release();
+      if (typeof turn === 'object') held = await this.handles.find(principal, correlationId);
+    }
+    if (!held) throw new CallboardError('not_found', 'You have no command of that name', { correlationId });
+    if (held.kind === 'ended') return asToolResult(toResult('tool', held.outcome));
+    if (asks(held) && canAnswer(call, held.inputs)) {
+      return question(held.inputs, { running: correlationId, goes_on: true });
+    }
+    return stillRunning(correlationId, { progress, waitsForInput: asks(held) });
+  }
+}
+
+/**
+ * What the call may be answered with instead of its result.
+ * @throws TaskRequired
+ */
+function handleFor({ action, acceptsTask }: Invocation, { acceptAsync }: MessagingFields): Handle | undefined {
+  if (action.surface.kind !== 'tool') return undefined;
+  if (acceptsTask && action.task !== 'never') return 'task';
+  if (acceptAsync) return 'accepted';
+  if (action.task === 'required') throw new TaskRequired();
+  return undefined;
+}
+
+function question(inputs: OpenInputs, round: Round): JsonObject {
+  return { resultType: 'input_required', inputRequests: inputs, requestState: JSON.stringify(round) };
+}
+
+/** The state of an action that ended by asking is told apart from the name of a command that is running. */
+function asRound(result: JsonObject): JsonObject {
+  if (result.resultType !== 'input_required' || typeof result.requestState !== 'string') return result;
+  return { ...result, requestState: JSON.stringify({ state: result.requestState } satisfies Round) };
+}
+
+function asks({ inputs }: Extract<Held, { kind: 'open' }>): boolean {
+  return Object.keys(inputs).length > 0;
+}
+
+const KIND_OF = new Map<string, InputKind>([
+  ['elicitation/create', 'elicitation'],
+  ['sampling/createMessage', 'sampling'],
+  ['roots/list', 'roots'],
+]);
+
+function canAnswer({ inputCapabilities }: Invocation, inputs: OpenInputs): boolean {
+  return Object.values(inputs).every(({ method }) => inputCapabilities.includes(KIND_OF.get(method)!));
 }
 
 /** The envelope of a call: what the caller said, and for the rest the action's defaults. */
@@ -85,6 +265,7 @@ function toCommand(
   call: Invocation,
   fields: MessagingFields,
   correlationId: string,
+  state: string | undefined,
   idempotencyKey: string | undefined,
 ): CommandEnvelope {
   const { principal, action, args } = call;
@@ -120,68 +301,22 @@ function toCommand(
   }
   if (call.inputCapabilities.length > 0) command.input_capabilities = [...call.inputCapabilities];
   if (call.inputResponses) command.input_responses = call.inputResponses;
-  if (call.requestState !== undefined) command.request_state = call.requestState;
+  if (state !== undefined) command.request_state = state;
   return command;
 }
 
-function correlationIdFor(call: Invocation, idempotencyKey: string): string {
+function correlationIdFor(call: Invocation, state: string | undefined, idempotencyKey: string): string {
   const action = parseActionId(call.action.id);
-  return idempotentCorrelationId({ ...call.principal, action, idempotencyKey: idempotencyKey + roundOf(call) });
+  const key = idempotencyKey + roundOf(call.inputResponses, state);
+  return idempotentCorrelationId({ ...call.principal, action, idempotencyKey: key });
 }
 
 /** The rounds of a call share its idempotency key, and each is a command of its own: what was answered tells them apart. */
-function roundOf({ inputResponses, requestState }: Invocation): string {
-  if (!inputResponses && requestState === undefined) return '';
-  return `:${fingerprint([inputResponses ?? null, requestState ?? null])}`;
+function roundOf(inputResponses: JsonObject | undefined, state: string | undefined): string {
+  if (!inputResponses && state === undefined) return '';
+  return `:${fingerprint([inputResponses ?? null, state ?? null])}`;
 }
 
 function isTraceparent(value: unknown): value is string {
   return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value);
-}
-
-function toResult(action: RegisteredAction, outcome: Outcome, replayed: boolean): JsonObject {
-  if (outcome.status !== 'succeeded') {
-    const error = outcome.error ?? new CallboardError('internal').toBody();
-    if (action.surface.kind !== 'tool') throw errorFromBody(error);
-    return failure(error, outcome.correlation_id, replayed);
-  }
-  const result = outcome.result ?? {};
-  return {
-    ...result,
-    _meta: { ...(result['_meta'] as JsonObject | undefined), ...resultMeta(outcome.correlation_id, replayed) },
-  };
-}
-
-function failure(error: ErrorBody, correlationId: string, replayed = false): JsonObject {
-  const body = { ...error, correlation_id: correlationId };
-  return {
-    content: [{ type: 'text', text: `${body.code}: ${body.message}` }],
-    structuredContent: { error: body },
-    isError: true,
-    _meta: resultMeta(correlationId, replayed),
-  };
-}
-
-function resultMeta(correlationId: string, replayed: boolean): JsonObject {
-  return replayed ? { [CORRELATION_ID]: correlationId, [REPLAYED]: true } : { [CORRELATION_ID]: correlationId };
-}
-
-function errorFromBody(body: ErrorBody): CallboardError {
-  // An action may have codes of its own, which are not ours; the message is its author's.
-  const code = Object.hasOwn(ERROR_CODES, body.code) ? (body.code as ErrorCode) : 'action_failed';
-  return new CallboardError(code, body.message, {
-    ...(body.correlation_id && { correlationId: body.correlation_id }),
-  });
-}
-
-/** Waits for the outcome, or until the caller is gone. */
-function untilGone(submission: Submission, call: Invocation): Promise<Outcome> {
-  if (!call.onGone) return submission.outcome;
-  return new Promise((resolve, reject) => {
-    submission.outcome.then(resolve, reject);
-    call.onGone!(() => {
-      submission.release();
-      reject(new CallboardError('cancelled', 'The caller went away; the command goes on'));
-    });
-  });
 }

@@ -89,10 +89,34 @@ export class FrontendConfig {
   @Min(1024 * 1024)
   maxRequestBytes: number = 256 * 1024 * 1024;
 
-  @FromEnv('CALLBOARD_MAX_LISTENS', 'Open subscriptions/listen streams of this replica')
+  @FromEnv('CALLBOARD_MAX_LISTENS', 'Open subscriptions/listen streams of this replica, and tasks that they follow')
   @IsInt()
   @Min(1)
   maxListens: number = 1024;
+
+  @FromEnv(
+    'CALLBOARD_SYNC_WINDOW_MS',
+    'How long a call that may become a task, or was made with accept_async, is waited for before it is answered with a handle',
+  )
+  @IsInt()
+  @Min(0)
+  syncWindowMs: number = 1_000;
+
+  @FromEnv(
+    'CALLBOARD_MAX_COMMANDS_PER_TENANT',
+    'Commands of one tenant that this replica had accepted and that have not ended',
+  )
+  @IsInt()
+  @Min(1)
+  maxCommandsPerTenant: number = 8_192;
+
+  @FromEnv(
+    'CALLBOARD_MAX_COMMANDS_PER_PRINCIPAL',
+    'Commands of one principal that this replica had accepted and that have not ended',
+  )
+  @IsInt()
+  @Min(1)
+  maxCommandsPerPrincipal: number = 2_048;
 
   @FromEnv('CALLBOARD_SESSION_TTL_MS', 'How long a 2025-era session lives after its last use')
   @IsInt()

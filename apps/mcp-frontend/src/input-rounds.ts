@@ -18,7 +18,7 @@ import {
 import type { Principal } from './call.js';
 import { RPC } from './protocol-errors.js';
 
-const VERSION = 'v1.';
+const VERSION = 'v2.';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const EXPIRY_BYTES = 6;

@@ -9,6 +9,7 @@ import {
   type Tool,
 } from '@modelcontextprotocol/server';
 import { paramHeaders, type ParamHeader } from './param-headers.js';
+import { RESULT_TOOL } from './result-tool.js';
 
 export interface ToolEntry {
   action: RegisteredAction;
@@ -47,8 +48,10 @@ export class Listing {
   }
 
   private constructor(view: CatalogView) {
+    this.#add(RESULT_TOOL);
     for (const action of view.actions.values()) {
       try {
+        if (action.id === RESULT_TOOL.id) throw new TypeError('the front end has a tool of that name');
         this.#add(action);
       } catch {
         this.unusable.push(action.id);

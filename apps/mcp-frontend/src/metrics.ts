@@ -1,5 +1,6 @@
 import { metrics } from '@callboard/telemetry';
 import { Counter, Gauge } from 'prom-client';
+import { ADMISSION_LIMITS, type Admission } from './admission.js';
 import type { Limit } from './limit.js';
 
 const refusals = new Counter({
@@ -19,6 +20,14 @@ export function watchLimit(limit: Limit): Limit {
     () => limit.taken,
   );
   return limit;
+}
+
+/** Shows how many commands have not ended, and how often another was refused. */
+export function watchAdmission(admission: Admission): Admission {
+  for (const limit of ADMISSION_LIMITS) refusals.inc({ limit }, 0);
+  admission.onRefusal = (limit) => refusals.inc({ limit });
+  gauge('callboard_commands_open', 'Commands that were accepted here and have not ended', () => admission.open);
+  return admission;
 }
 
 /** A figure that is read when someone asks. */

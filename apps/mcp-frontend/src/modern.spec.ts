@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import { createServer } from './server-factory.js';
 import { ENVELOPE, modernRequest, raw, startSpecFront, type SpecFront } from './spec-front.js';
+import type { Departure } from './waiting.js';
 
 const principal = { tenantId: 'default', userId: 'user:local/anonymous' };
 const ELICITATION = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} } };
@@ -19,9 +20,12 @@ const modern = (...args: Parameters<typeof modernRequest>) => raw(front.port, mo
 /** The same request, served by the SDK's own server and transport. */
 async function bySdk(method: string, params: object, meta: object = {}) {
   const { parts } = front;
-  const handler = createMcpHandler(() => createServer({ era: 'modern', principal, header: () => undefined, parts }), {
-    legacy: 'reject',
-  });
+  const handler = createMcpHandler(
+    () => createServer({ era: 'modern', principal, header: () => undefined, isCancelled: () => true, parts }),
+    {
+      legacy: 'reject',
+    },
+  );
   const { name } = params as { name?: string };
   const body = { jsonrpc: '2.0', id: 'id-1', method, params: { _meta: { ...ENVELOPE, ...meta }, ...params } };
   const response = await handler.fetch(
@@ -63,7 +67,7 @@ describe('what the SDK would have answered', () => {
     ['tools/call', { name: 'demo.progress' }, {}],
     ['tools/call', { name: 'demo.nothing' }, {}],
     ['tools/call', { name: 'demo.asks' }, {}],
-    ['tools/call', { name: 'demo.asks', requestState: 'v1.forged' }, {}],
+    ['tools/call', { name: 'demo.asks', requestState: 'v2.forged' }, {}],
     ['tools/call', { name: 'demo.samples' }, {}],
   ])('%s %j with %j is answered as by the SDK, frame by frame', async (method, params, meta) => {
     const sdk = await bySdk(method, params, meta);
@@ -97,7 +101,7 @@ describe('rounds of input', () => {
   it('the question goes out with its state sealed, and the answer comes back with it open', async () => {
     const question = await ask();
     expect(question).toMatchObject({ resultType: 'input_required', inputRequests: { name: expect.anything() } });
-    expect(question.requestState).toMatch(/^v1\./);
+    expect(question.requestState).toMatch(/^v2\./);
     expect(Buffer.from(String(question.requestState).slice(3), 'base64url').toString()).not.toContain('asked');
     const done = await answer({ requestState: question.requestState });
     expect(done.json.result?.content).toEqual([{ type: 'text', text: `state-ok ${JSON.stringify(answers)}` }]);
@@ -208,7 +212,7 @@ describe('a replica that stops', () => {
 
 describe('a client that goes away', () => {
   it('is not waited for', async () => {
-    let onGone!: (leave: () => void) => void;
+    let onGone!: (leave: (how: Departure) => void) => void;
     const local = await startSpecFront();
     const { invoker } = local.parts;
     const called = new Promise<void>((resolve) => {
@@ -218,14 +222,15 @@ describe('a client that goes away', () => {
           resolve();
           return invoker.invoke(call);
         },
+        withdraw: () => undefined,
       };
     });
     const socket = connect(local.port, '127.0.0.1');
     socket.write(modernRequest('tools/call', { name: 'demo.hangs', arguments: {} }));
     await called;
-    const left = new Promise<void>((leave) => onGone(leave));
+    const left = new Promise<Departure>((leave) => onGone(leave));
     socket.destroy();
-    await left;
+    expect(await left).toBe('cancelled');
     await local.stop();
   });
 });

@@ -9,74 +9,68 @@
  * A client that closes the connection is gone: nothing more is written, and nobody waits for the outcome. The command goes on.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { InputKind, RegisteredAction } from '@callboard/actions';
-import { CallboardError, LOG_LEVELS, type JsonObject, type LogLevel, type Progress } from '@callboard/envelope';
+import { CallboardError, type JsonObject } from '@callboard/envelope';
 import {
-  CLIENT_CAPABILITIES_META_KEY,
-  LOG_LEVEL_META_KEY,
   MissingRequiredClientCapabilityError,
   SERVER_INFO_META_KEY,
   createMcpHandler,
-  type ClientCapabilities,
   type InboundModernRoute,
   type McpHttpHandler,
   type ServerEventBus,
 } from '@modelcontextprotocol/server';
 import { answerJson, answerRefusal, answerRpcError, type RequestId } from './answers.js';
-import type { Invocation, Principal } from './call.js';
-import { checkQuestion, inputKinds, missingKinds } from './input-rounds.js';
+import type { Principal } from './call.js';
+import { KEEP_ALIVE_MS } from './event-frames.js';
 import type { Limit } from './limit.js';
 import { Listing } from './listing.js';
-import { decodeHeaderValue, mismatchedParam } from './param-headers.js';
+import { decodeHeaderValue, mismatchedParam, type HeaderMismatch } from './param-headers.js';
 import { MODERN_REVISION } from './plain-request.js';
 import { RPC, toRpcError } from './protocol-errors.js';
-import {
-  LIST_CACHE,
-  SERVER_INFO,
-  createServer,
-  isLoud,
-  logParams,
-  progressParams,
-  type ServerParts,
-} from './server-factory.js';
+import { LIST_CACHE, SERVER_INFO, createServer, type ServerParts } from './server-factory.js';
+import { TaskStreams, readTaskFilter } from './task-streams.js';
+import { REQUIRES_TASKS, declaresTasks } from './tasks.js';
+import { ToolCall, headerOf, type Serving } from './tool-call.js';
 import { sendWebResponse, toWebRequest } from './web-bridge.js';
-
-const KEEP_ALIVE_MS = 15_000;
-/** Progress for a client that does not read is dropped past this many unsent bytes; the result is not. */
-const MAX_UNSENT_BYTES = 1024 * 1024;
-
-const SSE_HEADERS = {
-  'Content-Type': 'text/event-stream',
-  'Cache-Control': 'no-cache, no-transform',
-  'X-Accel-Buffering': 'no',
-};
 
 const STOPPING = new CallboardError('unavailable', 'This replica is stopping', { retryAfterMs: 1_000 });
 
-export class ModernFront {
+/** The member of its params that a method's Mcp-Name header repeats. */
+const NAMED_BY = new Map([
+  ['tools/call', 'name'],
+  ['prompts/get', 'name'],
+  ['resources/read', 'uri'],
+  ['tasks/get', 'taskId'],
+  ['tasks/update', 'taskId'],
+  ['tasks/cancel', 'taskId'],
+]);
+
+export class ModernFront implements Serving {
+  closing = false;
   readonly #sdk: McpHttpHandler;
-  #closing = false;
+  readonly #taskStreams: TaskStreams;
   #toolsOf: Listing | undefined;
   #toolsResult = '';
 
   constructor(
-    private readonly parts: ServerParts,
+    readonly parts: ServerParts,
     bus: ServerEventBus,
     private readonly listens: Limit,
   ) {
     this.#sdk = createMcpHandler(
       ({ authInfo }) => {
         const { principal, header } = authInfo!.extra as unknown as Caller;
-        return createServer({ era: 'modern', principal, header, parts });
+        return createServer({ era: 'modern', principal, header, parts, isCancelled: () => !this.closing });
       },
       // The limit in front refuses earlier, and with the status of a refusal.
       { legacy: 'reject', bus, maxSubscriptions: Infinity, keepAliveMs: KEEP_ALIVE_MS },
     );
+    this.#taskStreams = new TaskStreams(parts.tasks, bus, parts.report);
   }
 
   /** Ends every open `subscriptions/listen` in order, and takes no more of what the SDK serves. */
   close(): Promise<void> {
-    this.#closing = true;
+    this.closing = true;
+    this.#taskStreams.close();
     return this.#sdk.close();
   }
 
@@ -98,8 +92,12 @@ export class ModernFront {
         return answerJson(res, 200, `{"result":${this.#tools()},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`);
       case 'tools/call':
         return this.#callTool(req, res, id, params ?? {}, principal);
+      case 'tasks/get':
+      case 'tasks/update':
+      case 'tasks/cancel':
+        return void this.#serveTask(res, id, method, params ?? {}, principal);
       case 'subscriptions/listen':
-        return this.#listen(req, res, id, body, principal);
+        return this.#listen(req, res, id, body, params ?? {}, principal);
       default:
         return this.#serveBySdk(req, res, body, principal);
     }
@@ -108,8 +106,9 @@ export class ModernFront {
   /** Are the three headers there, and do they say what the body says? */
   #headersAgree({ headers }: IncomingMessage, method: string, params: JsonObject | undefined): boolean {
     if (headers['mcp-protocol-version'] !== MODERN_REVISION || headers['mcp-method'] !== method) return false;
-    const named = method === 'resources/read' ? params?.uri : params?.name;
-    if (method !== 'tools/call' && method !== 'prompts/get' && method !== 'resources/read') return true;
+    const member = NAMED_BY.get(method);
+    if (member === undefined) return true;
+    const named = params?.[member];
     const name = headers['mcp-name'];
     return (
       typeof name === 'string' && typeof named === 'string' && (name === named || decodeHeaderValue(name) === named)
@@ -141,19 +140,62 @@ export class ModernFront {
     if (!entry) return answerRefusal(res, new CallboardError('unknown_action', 'Unknown tool'), { status: 200, id });
     if (entry.headers.length > 0) {
       const mismatch = mismatchedParam(entry.headers, args, req.headers);
-      if (mismatch) {
-        const message = `Bad Request: the request headers and body disagree: ${mismatch.header}: ${mismatch.body}`;
-        return answerRpcError(res, 400, id, { code: RPC.headerMismatch, message, data: { mismatch } });
-      }
+      if (mismatch) return refuseMismatch(res, id, mismatch);
     }
-    const call = new ToolCall(req, res, id, principal, entry.action, args, meta, this.parts);
+    const call = new ToolCall(req, res, id, principal, entry.action, args, meta, this);
     void call.run(inputResponses, requestState);
   }
 
-  #listen(req: IncomingMessage, res: ServerResponse, id: RequestId, body: unknown, principal: Principal): void {
-    if (!this.listens.tryTake()) return answerRefusal(res, this.listens.refusal(), { id });
-    res.once('close', () => this.listens.release());
-    this.#serveBySdk(req, res, body, principal);
+  async #serveTask(
+    res: ServerResponse,
+    id: RequestId,
+    method: 'tasks/get' | 'tasks/update' | 'tasks/cancel',
+    { taskId, inputResponses, _meta: meta }: JsonObject,
+    principal: Principal,
+  ): Promise<void> {
+    const { tasks, report } = this.parts;
+    try {
+      if (!declaresTasks(meta as JsonObject)) return refuseWithoutTasks(res, id);
+      if (typeof taskId !== 'string') return this.#refuseParams(res, id, method);
+      let result: JsonObject = {};
+      if (method === 'tasks/get') {
+        result = await tasks.get(principal, taskId);
+      } else if (method === 'tasks/cancel') {
+        await tasks.cancel(principal, taskId);
+      } else {
+        if (!isObject(inputResponses)) return this.#refuseParams(res, id, method);
+        await tasks.update(principal, taskId, inputResponses);
+      }
+      const answer = { ...result, resultType: 'complete', _meta: { [SERVER_INFO_META_KEY]: SERVER_INFO } };
+      answerJson(res, 200, JSON.stringify({ result: answer, jsonrpc: '2.0', id }));
+    } catch (error) {
+      answerRpcError(res, 200, id, toRpcError(error, report));
+    }
+  }
+
+  #listen(
+    req: IncomingMessage,
+    res: ServerResponse,
+    id: RequestId,
+    body: unknown,
+    params: JsonObject,
+    principal: Principal,
+  ): void {
+    const { notifications } = params;
+    // The SDK knows no task ids: it would leave them out.
+    if (!isObject(notifications) || notifications.taskIds === undefined || this.closing) {
+      if (!this.listens.tryTake()) return answerRefusal(res, this.listens.refusal(), { id });
+      res.once('close', () => this.listens.release());
+      return this.#serveBySdk(req, res, body, principal);
+    }
+    if (!declaresTasks(params._meta as JsonObject)) return refuseWithoutTasks(res, id);
+    const filter = readTaskFilter(notifications);
+    if (!filter) return this.#refuseParams(res, id, 'subscriptions/listen');
+    // Each task costs what a stream does.
+    const cost = 1 + filter.taskIds.length;
+    if (!this.listens.tryTake(cost)) return answerRefusal(res, this.listens.refusal(), { id });
+    res.once('close', () => this.listens.release(cost));
+    this.#taskStreams.open(res, id, filter, principal);
   }
 
   #refuseParams(res: ServerResponse, id: RequestId, method: string): void {
@@ -161,7 +203,7 @@ export class ModernFront {
   }
 
   #serveBySdk(req: IncomingMessage, res: ServerResponse, body: unknown, principal: Principal): void {
-    if (this.#closing) return answerRefusal(res, STOPPING, { headers: { Connection: 'close' } });
+    if (this.closing) return answerRefusal(res, STOPPING, { headers: { Connection: 'close' } });
     const caller: Caller = { principal, header: (name) => headerOf(req, name) };
     const authInfo = { token: '', clientId: principal.userId, scopes: [], extra: { ...caller } };
     this.#sdk
@@ -180,123 +222,14 @@ interface Caller {
   header(name: string): string | undefined;
 }
 
-function headerOf(req: IncomingMessage, name: string): string | undefined {
-  const value = req.headers[name];
-  return typeof value === 'string' ? value : undefined;
+function refuseMismatch(res: ServerResponse, id: RequestId, mismatch: HeaderMismatch): void {
+  const message = `Bad Request: the request headers and body disagree: ${mismatch.header}: ${mismatch.body}`;
+  answerRpcError(res, 400, id, { code: RPC.headerMismatch, message, data: { mismatch } });
 }
 
-/** One tools/call: what it asks of the invoker, and how its answer is written. */
-class ToolCall implements Invocation {
-  inputResponses?: JsonObject;
-  requestState?: string;
-  onProgress?: (fact: Progress) => void;
-  #leave: (() => void) | undefined;
-  readonly #capabilities: ClientCapabilities | undefined;
-  readonly #logLevel: LogLevel | undefined;
-  #keepAlive: NodeJS.Timeout | undefined;
-
-  constructor(
-    private readonly req: IncomingMessage,
-    private readonly res: ServerResponse,
-    private readonly id: RequestId,
-    readonly principal: Principal,
-    readonly action: RegisteredAction,
-    readonly args: JsonObject,
-    readonly meta: JsonObject,
-    private readonly parts: ServerParts,
-  ) {
-    this.#capabilities = meta[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined;
-    const logLevel = meta[LOG_LEVEL_META_KEY];
-    if (LOG_LEVELS.includes(logLevel as LogLevel)) this.#logLevel = logLevel as LogLevel;
-    if (meta.progressToken !== undefined || this.#logLevel !== undefined) this.onProgress = (fact) => this.#tell(fact);
-    res.once('close', () => {
-      if (!res.writableFinished) this.#leave?.();
-    });
-  }
-
-  readonly header = (name: string): string | undefined => headerOf(this.req, name);
-
-  onGone(leave: () => void): void {
-    if (this.res.closed) leave();
-    else this.#leave = leave;
-  }
-
-  get inputCapabilities(): readonly InputKind[] {
-    return inputKinds(this.#capabilities);
-  }
-
-  async run(inputResponses: JsonObject | undefined, requestState: unknown): Promise<void> {
-    try {
-      const missing = missingKinds(this.action.requires_input, this.#capabilities);
-      if (missing) throw new MissingRequiredClientCapabilityError({ requiredCapabilities: missing });
-      if (inputResponses) this.inputResponses = inputResponses;
-      if (requestState !== undefined) this.requestState = this.parts.seal.open(requestState, this.#binding);
-      this.#succeed(await this.parts.invoker.invoke(this));
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  get #binding() {
-    return { method: 'tools/call', actionId: this.action.id, principal: this.principal };
-  }
-
-  #succeed(result: JsonObject): void {
-    let answer: JsonObject;
-    if (result.resultType === 'input_required') {
-      checkQuestion(result, this.#capabilities);
-      answer = { ...result };
-      if (typeof result.requestState === 'string') {
-        answer.requestState = this.parts.seal.seal(result.requestState, this.#binding);
-      }
-    } else {
-      answer = { ...result, resultType: 'complete' };
-    }
-    answer._meta = { ...(result._meta as JsonObject | undefined), [SERVER_INFO_META_KEY]: SERVER_INFO };
-    this.#finish(200, { result: answer, jsonrpc: '2.0', id: this.id });
-  }
-
-  #fail(error: unknown): void {
-    if (this.res.destroyed) return;
-    const rpcError = toRpcError(error, this.parts.report);
-    // The one error of a handler that the revision gives a status of its own.
-    const status = rpcError.code === RPC.missingCapability ? 400 : 200;
-    this.#finish(status, { jsonrpc: '2.0', id: this.id, error: rpcError });
-  }
-
-  #finish(status: number, message: JsonObject): void {
-    if (!this.res.headersSent) return answerJson(this.res, status, JSON.stringify(message));
-    clearInterval(this.#keepAlive);
-    this.res.end(frame(message));
-  }
-
-  /** The first thing told turns the answer into a stream. */
-  #tell(fact: Progress): void {
-    const { res } = this;
-    if (res.destroyed || res.writableEnded || res.writableLength > MAX_UNSENT_BYTES) return;
-    const notification = this.#notification(fact);
-    if (!notification) return;
-    if (!res.headersSent) {
-      res.writeHead(200, SSE_HEADERS);
-      this.#keepAlive = setInterval(() => res.write(': keepalive\n\n'), KEEP_ALIVE_MS).unref();
-      res.once('close', () => clearInterval(this.#keepAlive));
-    }
-    res.write(frame(notification));
-  }
-
-  #notification(fact: Progress): JsonObject | undefined {
-    if (fact.kind === 'progress') {
-      const token = this.meta.progressToken as RequestId | undefined;
-      if (token === undefined) return undefined;
-      return { jsonrpc: '2.0', method: 'notifications/progress', params: progressParams(fact, token) };
-    }
-    if (fact.kind !== 'log' || this.#logLevel === undefined || !isLoud(fact.level, this.#logLevel)) return undefined;
-    return { jsonrpc: '2.0', method: 'notifications/message', params: logParams(fact) };
-  }
-}
-
-function frame(message: JsonObject): string {
-  return `event: message\ndata: ${JSON.stringify(message)}\n\n`;
+function refuseWithoutTasks(res: ServerResponse, id: RequestId): void {
+  const { code, message, data } = new MissingRequiredClientCapabilityError({ requiredCapabilities: REQUIRES_TASKS });
+  answerRpcError(res, 400, id, { code, message, data });
 }
 
 function isObject(value: unknown): value is JsonObject {

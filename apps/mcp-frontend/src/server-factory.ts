@@ -32,10 +32,11 @@ import {
   type ServerCapabilities,
   type ServerContext,
 } from '@modelcontextprotocol/server';
-import type { Invocation, Invoker, Principal } from './call.js';
+import { TaskRequired, type Invocation, type Invoker, type Principal } from './call.js';
 import { inputKinds, missingKinds, type StateSeal } from './input-rounds.js';
 import { Listing } from './listing.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
+import { REQUIRES_TASKS, TASKS_EXTENSION, type Tasks } from './tasks.js';
 
 export const SERVER_INFO: Implementation = { name: 'callboard', title: 'Callboard', version: '0.1.0' };
 
@@ -46,6 +47,8 @@ export const SERVER_CAPABILITIES: ServerCapabilities = {
   completions: {},
   logging: {},
 };
+
+const MODERN_CAPABILITIES: ServerCapabilities = { ...SERVER_CAPABILITIES, extensions: { [TASKS_EXTENSION]: {} } };
 
 /** Lists may be kept this long by a client that does not listen for changes. */
 export const LIST_CACHE = { ttlMs: 5_000, cacheScope: 'private' } as const;
@@ -62,7 +65,8 @@ const MAX_COMPLETIONS = 100;
 /** What every server needs; one for the process. */
 export interface ServerParts {
   catalog: Pick<Catalog, 'view'>;
-  invoker: Pick<Invoker, 'invoke'>;
+  invoker: Pick<Invoker, 'invoke' | 'withdraw'>;
+  tasks: Tasks;
   seal: StateSeal;
   report: FaultReporter;
 }
@@ -75,6 +79,8 @@ export interface SessionMemory {
   unsubscribe(uri: string): Promise<void>;
   /** Identity of a call that names no idempotency key, so that a request replayed on another replica is the same command. */
   implicitKey(requestId: string | number): string;
+  /** Another replica had the request accepted before. */
+  takenOver: boolean;
 }
 
 /** In `_meta` of a notification to a session: the number of the fact that it tells, by which the session keeps it once. Never sent. */
@@ -86,12 +92,15 @@ export interface ServerOptions {
   /** A header of the HTTP request that is being served, by its lower-case name. */
   header(name: string): string | undefined;
   parts: ServerParts;
+  /** Asked when a request was aborted: was that its client, who no longer wants the result? */
+  isCancelled(): boolean;
   /** Present exactly for the 2025 revisions. */
   session?: SessionMemory;
 }
 
 export function createServer(options: ServerOptions): Server {
-  const server = new FrontServer(SERVER_INFO, { capabilities: SERVER_CAPABILITIES, cacheHints: CACHE_HINTS });
+  const capabilities = options.era === 'modern' ? MODERN_CAPABILITIES : SERVER_CAPABILITIES;
+  const server = new FrontServer(SERVER_INFO, { capabilities, cacheHints: CACHE_HINTS });
   const handlers = new Handlers(server, options);
   const guard = guarded(options.parts.report);
 
@@ -205,12 +214,15 @@ class Handlers {
     if (missing) {
       if (this.options.era === 'modern')
         throw new MissingRequiredClientCapabilityError({ requiredCapabilities: missing });
-      const text = `This tool needs a client with the capability ${Object.keys(missing).join(', ')}`;
-      return { isError: true, content: [{ type: 'text', text }] };
+      return needs(Object.keys(missing).join(', '));
     }
     // 2025-11-25: the client is told to come back for the result; the transport offers this only where it can be resumed.
     if (entry.action.long_running) ctx.http?.closeSSE?.();
-    const result = await this.#invoke(entry.action, params.arguments ?? {}, ctx);
+    const result = await this.#invoke(entry.action, params.arguments ?? {}, ctx).catch((error: unknown) => {
+      if (!(error instanceof TaskRequired)) throw error;
+      if (this.options.era === 'legacy') return needs(`of tasks, or to be called with "accept_async"`);
+      throw new MissingRequiredClientCapabilityError({ requiredCapabilities: REQUIRES_TASKS });
+    });
     if (isInputRequiredResult(result)) return result;
     return this.server.projectCallToolResult(result as CallToolResult, entry.action.output_schema);
   }
@@ -245,7 +257,7 @@ class Handlers {
 
   async #invoke(action: RegisteredAction, args: JsonObject, ctx: ServerContext): Promise<Result> {
     const { mcpReq } = ctx;
-    const { principal, parts, session } = this.options;
+    const { principal, parts, session, isCancelled } = this.options;
     const binding = { method: mcpReq.method, actionId: action.id, principal };
     const sealed = mcpReq.requestState();
     const relay = this.#relay(ctx);
@@ -258,16 +270,19 @@ class Handlers {
       meta: (mcpReq._meta ?? {}) as JsonObject,
       header: this.options.header,
       inputCapabilities: inputKinds(this.#clientCapabilities(ctx)),
-      onGone: (leave) => whenAborted(mcpReq.signal, leave),
+      onGone: (leave) => whenAborted(mcpReq.signal, () => leave(isCancelled() ? 'cancelled' : 'cut_off')),
       ...(inputResponses && { inputResponses }),
       ...(requestState !== undefined && { requestState }),
-      ...(session && { implicitKey: session.implicitKey(mcpReq.id) }),
+      ...(session && { implicitKey: session.implicitKey(mcpReq.id), accepted: session.takenOver }),
       ...(relay && { onProgress: relay.tell }),
     };
     const result = await parts.invoker.invoke(invocation);
     await relay?.told();
     if (isInputRequiredResult(result) && typeof result.requestState === 'string') {
-      return { ...result, requestState: parts.seal.seal(result.requestState, binding) };
+      const { requestState: round } = result;
+      // While a 2025-era client is asked, its request is still open, and can be cancelled.
+      if (session) whenAborted(mcpReq.signal, () => isCancelled() && parts.invoker.withdraw(principal, round));
+      return { ...result, requestState: parts.seal.seal(round, binding) };
     }
     return result;
   }
@@ -323,6 +338,10 @@ export function logParams(fact: Progress & { kind: 'log' }) {
 /** Is a message of this level as severe as the threshold, if there is one? */
 export function isLoud(level: LogLevel, threshold: LogLevel | undefined): boolean {
   return threshold === undefined || LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(threshold);
+}
+
+function needs(what: string): CallToolResult {
+  return { isError: true, content: [{ type: 'text', text: `This tool needs a client with the capability ${what}` }] };
 }
 
 function whenAborted(signal: AbortSignal, listener: () => void): void {

@@ -8,10 +8,12 @@ import {
   defineResource,
   inputRequired,
   type ActionContext,
+  type ActionDefinition,
   type CatalogView,
   type RegisteredAction,
 } from '@callboard/actions';
 import { CallboardError, type JsonObject, type Progress } from '@callboard/envelope';
+import type { CommandClient } from '@callboard/jetstream';
 import { InMemoryServerEventBus } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { answerJson } from './answers.js';
@@ -19,10 +21,12 @@ import { Authenticator } from './auth.js';
 import type { Invocation } from './call.js';
 import { McpEdge, type EdgeOptions, type SessionFront } from './edge.js';
 import { HttpServer } from './http-server.js';
+import type { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
 import { Limit } from './limit.js';
 import { ModernFront } from './modern.js';
 import type { ServerParts } from './server-factory.js';
+import { Tasks } from './tasks.js';
 
 const localhost = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -100,8 +104,8 @@ export const specActions = new ActionSet([
   }),
 ]);
 
-function viewOf(actions: ActionSet): CatalogView {
-  const registered = [...actions].map(({ descriptor }): RegisteredAction => ({
+function viewOf(actions: ActionDefinition[]): CatalogView {
+  const registered = actions.map(({ descriptor }): RegisteredAction => ({
     ...descriptor,
     service: 'spec',
     instances: 1,
@@ -144,6 +148,10 @@ export interface SpecFront {
 }
 
 export interface SpecFrontOptions extends Partial<EdgeOptions> {
+  /** Runs commands for real, instead of actions in the process. */
+  commands?: Pick<ServerParts, 'invoker' | 'tasks'>;
+  /** More actions than `specActions`. */
+  actions?: ActionSet;
   tokens?: ConstructorParameters<typeof Authenticator>[0];
   anonymous?: boolean;
   maxRequests?: number;
@@ -156,8 +164,11 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
   const faults: unknown[] = [];
   const report = (fault: unknown) => void faults.push(fault);
   const parts: ServerParts = {
-    catalog: { view: viewOf(specActions) },
-    invoker: { invoke },
+    catalog: { view: viewOf([...specActions, ...(options.actions ?? [])]) },
+    ...(options.commands ?? {
+      invoker: { invoke, withdraw: () => undefined },
+      tasks: new Tasks({} as Handles, {} as CommandClient),
+    }),
     seal: new StateSeal(Buffer.alloc(32, 7)),
     report,
   };
@@ -281,7 +292,7 @@ export function modernRequest(
   params: JsonObject = {},
   change: { headers?: SpecHeaders; meta?: JsonObject; message?: JsonObject } = {},
 ): Buffer {
-  const name = params.name ?? params.uri;
+  const name = params.name ?? params.uri ?? params.taskId;
   const message = {
     jsonrpc: '2.0',
     id: 'id-1',

@@ -56,6 +56,7 @@ export class Exchange {
   readonly ended: Promise<void>;
   #end!: () => void;
   #abandoned = false;
+  #cancelled = false;
   #sink: SseStream | undefined;
   #sent = 0;
   #waiting = 0;
@@ -122,8 +123,14 @@ export class Exchange {
     return this.#transport.receiveAnswer(message);
   }
 
+  /** Does its client no longer want the response? */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
   /** The client no longer wants the response: none is sent. */
   cancel(notification: JSONRPCMessage): void {
+    this.#cancelled = true;
     this.#transport.receive(notification);
     void this.#store(FACT.response, new Uint8Array()).finally(() => this.#finish());
   }

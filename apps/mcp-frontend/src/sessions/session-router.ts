@@ -314,18 +314,20 @@ export class SessionRouter {
     stream.onKeepAlive = () => void records.touch(session).catch(this.#warn);
     if (session.readsEmptyEvents) stream.prime(eventId(sequence, exchange.stream), this.options.retryMs);
     exchange.attach(stream);
-    await this.#run(exchange, (name) => header(req, name));
+    await this.#run(exchange, (name) => header(req, name), false);
   }
 
   #takeOver(session: Session, stream: string, { request, headers }: OpenRecord): void {
     if (this.#draining) return;
     this.deps.log.info({ stream, method: request.method }, 'taking a request over');
     const exchange = this.parts.exchanges.continue(session, stream, request);
-    this.#run(exchange, (name) => headers[name]).catch(this.#warn);
+    this.#run(exchange, (name) => headers[name], true).catch(this.#warn);
   }
 
-  #run(exchange: Exchange, headerOf: (name: string) => string | undefined): Promise<void> {
-    return exchange.run(() => this.#newServer(exchange.session, headerOf, exchange.stream));
+  #run(exchange: Exchange, headerOf: (name: string) => string | undefined, takenOver: boolean): Promise<void> {
+    const { session, stream } = exchange;
+    const isCancelled = () => exchange.cancelled;
+    return exchange.run(() => this.#newServer(session, headerOf, isCancelled, { stream, takenOver }));
   }
 
   /** Has a server answer one request, and drops whatever else it says. */
@@ -334,7 +336,8 @@ export class SessionRouter {
       const transport = new SessionTransport(session.id, '', async (message) => {
         if (!('method' in message)) resolve(message);
       });
-      const server = this.#newServer(session, (name) => header(req, name), '');
+      const headerOf = (name: string) => header(req, name);
+      const server = this.#newServer(session, headerOf, () => false, { stream: '', takenOver: false });
       const initialize = request.method === 'initialize' ? undefined : session.record.initialize;
       transport
         .connect(server, initialize)
@@ -343,7 +346,12 @@ export class SessionRouter {
     });
   }
 
-  #newServer(session: Session, headerOf: (name: string) => string | undefined, stream: string): Server {
+  #newServer(
+    session: Session,
+    headerOf: (name: string) => string | undefined,
+    isCancelled: () => boolean,
+    served: { stream: string; takenOver: boolean },
+  ): Server {
     const { createServer, parts } = this.deps;
     const { principal } = session.record;
     return createServer({
@@ -351,11 +359,12 @@ export class SessionRouter {
       principal,
       header: headerOf,
       parts,
-      session: this.#memoryOf(session, stream),
+      isCancelled,
+      session: this.#memoryOf(session, served),
     });
   }
 
-  #memoryOf(session: Session, stream: string): SessionMemory {
+  #memoryOf(session: Session, served: { stream: string; takenOver: boolean }): SessionMemory {
     const { records, changes } = this.parts;
     const subscriptions = async (change: (uris: Set<string>) => void) => {
       const changed = await records.change(session, (record) => {
@@ -380,7 +389,8 @@ export class SessionRouter {
         await subscriptions((uris) => uris.add(uri));
       },
       unsubscribe: (uri) => subscriptions((uris) => uris.delete(uri)),
-      implicitKey: () => stream,
+      implicitKey: () => served.stream,
+      takenOver: served.takenOver,
     };
   }
 

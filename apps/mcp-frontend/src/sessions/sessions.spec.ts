@@ -22,7 +22,7 @@ const RECONNECT = { initialReconnectionDelay: 100, maxReconnectionDelay: 100, re
 /** Running calls of `spec.held`, by name: they go on when the test says so. */
 const held = new Map<
   string,
-  { progress(value: number): void; log(line: string): void; finish(result: string): void }
+  { correlationId: string; progress(value: number): void; log(line: string): void; finish(result: string): void }
 >();
 const effects: string[] = [];
 
@@ -36,6 +36,7 @@ const actions = new ActionSet([
       new Promise<string>((finish) => {
         effects.push(name);
         held.set(name, {
+          correlationId: context.correlationId,
           progress: (value) => context.progress(value, 100),
           log: (line) => context.log('info', line),
           finish,
@@ -625,7 +626,7 @@ describe('a question to the client', () => {
 });
 
 describe('a request that its client cancels', () => {
-  it('through another replica gets no response, now or later', async () => {
+  it('through another replica gets no response, now or later, and its command is cancelled', async () => {
     const [a, b] = await twoReplicas();
     const client = await RawClient.connect(a.url);
     const call = await client.call(a.url, 'spec.held', { name: 'cancelled' });
@@ -634,8 +635,39 @@ describe('a request that its client cancels', () => {
     const params = { requestId: client.lastId, reason: 'no longer needed' };
     expect((await client.send(b.url, { jsonrpc: '2.0', method: 'notifications/cancelled', params })).status).toBe(202);
     expect(await call.next()).toBeUndefined();
+    const subject = `out.default.${action.correlationId}`;
+    const outcome = await waitFor(() => jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject }), {
+      what: 'the end of the command',
+    });
+    expect(outcome.json()).toMatchObject({ status: 'cancelled' });
     action.finish('too late');
     expect(await (await client.get(b.url, id)).messages()).toEqual([]);
+  });
+
+  it('under an idempotency key leaves its command alone', async () => {
+    const [a] = await twoReplicas();
+    const client = await RawClient.connect(a.url);
+    const key = { 'idempotency-key': 'kept' };
+    const call = await client.call(a.url, 'spec.held', { name: 'kept' }, key);
+    await call.next();
+    const action = await running('kept');
+    const params = { requestId: client.lastId };
+    await client.send(a.url, { jsonrpc: '2.0', method: 'notifications/cancelled', params });
+    expect(await call.next()).toBeUndefined();
+    action.finish('done all the same');
+    const again = await client.call(a.url, 'spec.held', { name: 'kept' }, key);
+    expect(textOf((await again.messages()).at(-1)?.message)).toBe('done all the same');
+  });
+
+  it('by going away has not: its command goes on', async () => {
+    const [a, b] = await twoReplicas();
+    const client = await RawClient.connect(a.url);
+    const call = await client.call(a.url, 'spec.held', { name: 'left alone' });
+    const { id } = (await call.next())!;
+    const action = await running('left alone');
+    call.cut();
+    action.finish('done');
+    expect(textOf((await (await client.get(b.url, id)).messages()).at(-1)?.message)).toBe('done');
   });
 });
 

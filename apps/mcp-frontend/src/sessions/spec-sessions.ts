@@ -12,7 +12,6 @@ import { actionId, parseEnvelope, type JsonObject, type Progress } from '@callbo
 import {
   AckedPublisher,
   BUCKET,
-  CommandClient,
   CommandConsumer,
   KeyValueStore,
   OutcomePublisher,
@@ -21,11 +20,12 @@ import {
 } from '@callboard/jetstream';
 import { createLogger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { Invoker, type Principal } from '../call.js';
+import type { Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
 import { Limit } from '../limit.js';
 import { createServer } from '../server-factory.js';
 import { patiently } from './event-log.js';
+import { startInvoker } from '../spec-invoker.js';
 import { SessionRouter, type SessionOptions } from './session-router.js';
 
 /** The nats-server of a spec. */
@@ -119,10 +119,11 @@ export async function startReplica(
   const nc = await nats.connect('mcp-frontend');
   const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), () => undefined);
   await catalog.start();
-  const commands = await CommandClient.start(nc, { instance });
+  const { commands, invoker, tasks } = await startInvoker(nc, { instance });
   const parts = {
     catalog,
-    invoker: new Invoker(commands),
+    invoker,
+    tasks,
     seal: new StateSeal(SECRET),
     report: ({ error }: { error: unknown }) => log.error({ err: error }, 'fault'),
   };

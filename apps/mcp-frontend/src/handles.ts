@@ -1,0 +1,200 @@
+/**
+ * Commands that their callers hold by a handle: a task, the correlation id of a call that was accepted for later, or the sealed state
+ * of a question. All that is known of them is in the streams, so every replica answers the same. For anybody but the principal that
+ * made the command there is no such command.
+ *
+ * Questions. A running command that asks (`context.ask`) has its questions and their answers in the stream. A command may also have
+ * ended by asking; its caller would have called again with the answers. Who holds a handle need not: here the next command is made as
+ * soon as all is answered, under an id that follows from the first (so it is made once, whoever makes it), and the handle stands for that one.
+ */
+import { createHash } from 'node:crypto';
+import {
+  CallboardError,
+  LIMITS,
+  answerSubject,
+  decodeToken,
+  isWellFormed,
+  parseEnvelope,
+  storedCommandSubjects,
+  type AcceptedRecord,
+  type CommandEnvelope,
+  type JsonObject,
+  type Outcome,
+} from '@callboard/envelope';
+import {
+  STREAM,
+  acceptedRecord,
+  readSubject,
+  type CommandClient,
+  type CommandState,
+  type OpenInputs,
+} from '@callboard/jetstream';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Principal } from './call.js';
+
+/** What a handle stands for now. `createdAt` is when its first command was accepted. */
+export type Held =
+  | { kind: 'ended'; createdAt: string; outcome: Outcome }
+  | {
+      kind: 'open';
+      createdAt: string;
+      /** What is to be watched, or cancelled. */
+      accepted: AcceptedRecord;
+      /** The command whose questions these are. */
+      asker: string;
+      inputs: OpenInputs;
+    };
+
+const READ_TIMEOUT_MS = 1_000;
+/** How long reading goes on trying while nats-server is away. */
+const PATIENCE_MS = 5_000;
+const RETRY_MS = 250;
+/** Commands that one handle may come to stand for. */
+const MAX_ROUNDS = 16;
+
+export class Handles {
+  private constructor(
+    private readonly commands: CommandClient,
+    private readonly jsm: JetStreamManager,
+  ) {}
+
+  static async open(nc: NatsConnection, commands: CommandClient): Promise<Handles> {
+    return new Handles(commands, await jetstreamManager(nc, { checkAPI: false, timeout: READ_TIMEOUT_MS }));
+  }
+
+  /** @throws CallboardError `unavailable` when the streams cannot be read */
+  find({ tenantId, userId }: Principal, id: string): Promise<Held | undefined> {
+    if (id === '' || id.length > LIMITS.nameChars || !isWellFormed(id)) return Promise.resolve(undefined);
+    return insist(async () => {
+      const state = await this.commands.find(tenantId, id);
+      if (!state) return undefined;
+      const { user_id, issued_at } = state.kind === 'ended' ? state.outcome : state.accepted;
+      return user_id === userId ? this.#latest(state, issued_at) : undefined;
+    });
+  }
+
+  /**
+   * Stores answers to the open questions of a command; the first answer to a question counts, and an answer to anything else is
+   * ignored. Returns what the handle stands for then.
+   */
+  async answer(principal: Principal, id: string, responses: JsonObject): Promise<Held | undefined> {
+    const held = await this.find(principal, id);
+    if (held?.kind !== 'open') return held;
+    const given = Object.keys(held.inputs).filter((key) => Object.hasOwn(responses, key) && isObject(responses[key]));
+    if (given.length === 0) return held;
+    await Promise.all(
+      given.map((key) => this.commands.answer(principal.tenantId, held.asker, key, responses[key] as JsonObject)),
+    );
+    return this.find(principal, id);
+  }
+
+  /** Cancels the command if it has not ended. Returns false when there is no such command. */
+  async cancel(principal: Principal, id: string): Promise<boolean> {
+    const held = await this.find(principal, id);
+    if (held?.kind === 'open') await this.commands.cancel(held.accepted);
+    return held !== undefined;
+  }
+
+  async #latest(first: CommandState, createdAt: string): Promise<Held> {
+    let state = first;
+    for (let round = 1; state.kind === 'ended' && endedByAsking(state.outcome) && round < MAX_ROUNDS; round++) {
+      const { outcome } = state;
+      let next = await this.commands.find(outcome.tenant_id, nextId(outcome.correlation_id));
+      if (!next) {
+        const answers = await this.#answers(outcome);
+        const questions = Object.entries((outcome.result!['inputRequests'] ?? {}) as OpenInputs);
+        const inputs = Object.fromEntries(questions.filter(([key]) => !Object.hasOwn(answers, key)));
+        if (Object.keys(inputs).length > 0) {
+          return { kind: 'open', createdAt, accepted: nextRecord(outcome), asker: outcome.correlation_id, inputs };
+        }
+        next = await this.#makeNext(outcome, answers);
+      }
+      if (!next) break;
+      state = next;
+    }
+    if (state.kind === 'ended') return { kind: 'ended', createdAt, outcome: state.outcome };
+    const { accepted, inputs } = state;
+    return { kind: 'open', createdAt, accepted, asker: accepted.correlation_id, inputs };
+  }
+
+  async #answers({ tenant_id, correlation_id }: Outcome): Promise<JsonObject> {
+    const all = answerSubject(tenant_id, correlation_id, '*');
+    const stored = await readSubject(this.jsm, STREAM.outcomes, all, 0);
+    return Object.fromEntries(stored.map((message) => [lastToken(message.subject), message.json<JsonObject>()]));
+  }
+
+  /** Makes the command that follows one that ended by asking; `undefined` when what was asked is forgotten. */
+  async #makeNext(outcome: Outcome, answers: JsonObject): Promise<CommandState | undefined> {
+    const before = await this.#envelope(outcome);
+    if (!before) return undefined;
+    const now = Date.now();
+    const command: CommandEnvelope = {
+      ...before,
+      correlation_id: nextId(outcome.correlation_id),
+      input_responses: answers,
+      issued_at: new Date(now).toISOString(),
+      deadline_at: new Date(now + before.deadline_ms).toISOString(),
+    };
+    const state = outcome.result!['requestState'];
+    if (typeof state === 'string') command.request_state = state;
+    else delete command.request_state;
+    const submission = await this.commands.submit(command);
+    await submission.keep();
+    submission.release();
+    return { kind: 'open', accepted: acceptedRecord(command), inputs: {} };
+  }
+
+  async #envelope({ tenant_id: tenantId, correlation_id: correlationId, tool, method }: Outcome) {
+    const last_by_subj = storedCommandSubjects({ tenantId, tool, method, correlationId });
+    const message = await this.jsm.direct.getMessage(STREAM.commands, { last_by_subj });
+    return message ? parseEnvelope(message.data) : undefined;
+  }
+}
+
+/** The key of an answer, by its subject. */
+function lastToken(subject: string): string {
+  return decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
+}
+
+function endedByAsking({ status, result }: Outcome): boolean {
+  return status === 'succeeded' && result?.['resultType'] === 'input_required';
+}
+
+/** The id of the command that follows one that ended by asking. */
+function nextId(correlationId: string): string {
+  return `i_${createHash('sha256')
+    .update(JSON.stringify(['next round', correlationId]))
+    .digest('base64url')}`;
+}
+
+/** What is on record of a command that waits for answers to be made. Nobody waits for it longer than any command may take. */
+function nextRecord(asked: Outcome): AcceptedRecord {
+  const { tenant_id, user_id, tool, method, ended_at } = asked;
+  return {
+    correlation_id: nextId(asked.correlation_id),
+    ...{ tenant_id, user_id, tool, method },
+    ordering_key: '',
+    issued_at: ended_at,
+    deadline_at: new Date(Date.parse(ended_at) + LIMITS.maxDeadlineMs).toISOString(),
+  };
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Asks again for a while: what is asked while the connection is down is lost. */
+async function insist<Value>(ask: () => Promise<Value>): Promise<Value> {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (cause instanceof CallboardError) throw cause;
+      if (Date.now() >= until) throw new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, cause });
+      await delay(RETRY_MS);
+    }
+  }
+}
