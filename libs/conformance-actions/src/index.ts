@@ -8,11 +8,12 @@ import { ActionSet } from '@callboard/actions';
 import { inputRounds } from './input-rounds.js';
 import { prompts } from './prompts.js';
 import { resources } from './resources.js';
+import { tasks } from './tasks.js';
 import { tools } from './tools.js';
 import { triggers } from './triggers.js';
 
 export function actions(): ActionSet {
-  const set = new ActionSet([...tools, ...inputRounds, ...resources, ...prompts]);
+  const set = new ActionSet([...tools, ...inputRounds, ...tasks, ...resources, ...prompts]);
   for (const trigger of triggers(set)) set.add(trigger);
   return set;
 }
