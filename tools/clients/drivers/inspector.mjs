@@ -1,5 +1,5 @@
 // The MCP Inspector's command line, one process per request as its users run it. It shows no progress.
-// usage: node inspector.mjs URL legacy|modern|auto [TOKEN]   (Node 22.19 or newer)
+// usage: node inspector.mjs URL legacy|modern|auto [TOKEN [TOOL ARGUMENTS]]   (Node 22.19 or newer); with a tool, that is all it calls
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-const [url, era, token] = process.argv.slice(2);
+const [url, era, token, tool, toolArguments] = process.argv.slice(2);
 const packageJson = createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector/package.json');
 const launcher = join(dirname(packageJson), 'clients/launcher/build/index.js');
 // The Inspector keeps a catalogue and tokens in the home directory; a test leaves nothing behind in anybody's.
@@ -22,13 +22,17 @@ async function inspect(...request) {
 const call = (name, args) =>
   inspect('--method', 'tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args));
 
-try {
+async function tour() {
   const { tools } = await inspect('--method', 'tools/list');
-  const seen = {
+  return {
     tools: tools.map(({ name }) => name),
     echo: await call('demo.echo', { text: 'hello from inspector' }),
     progressed: await call('demo.progress', { steps: 3, interval_ms: 30 }),
   };
+}
+
+try {
+  const seen = tool ? { result: await call(tool, JSON.parse(toolArguments)) } : await tour();
   console.log(JSON.stringify(seen));
 } finally {
   await rm(home, { recursive: true, force: true });

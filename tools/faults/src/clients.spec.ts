@@ -5,8 +5,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startStack, type TestStack } from '@callboard/testing';
+import { startStack, waitFor, type TestStack } from '@callboard/testing';
 import type { ToolResult } from './answer.js';
+import { Balancer } from './balancer.js';
 
 /** What a driver prints; see `tools/clients/README.md`. A client that does not say which revision it speaks, or shows no progress, leaves that out. */
 interface Seen {
@@ -18,6 +19,12 @@ interface Seen {
   progressed: ToolResult;
 }
 
+/** What a driver prints that was asked to make one call. */
+interface SeenTask {
+  statuses?: string[];
+  result: ToolResult;
+}
+
 const CLIENTS = fileURLToPath(new URL('../../clients/', import.meta.url));
 const DEMO_TOOLS = ['demo.append', 'demo.echo', 'demo.fail', 'demo.progress', 'demo.sleep'];
 
@@ -25,7 +32,7 @@ let stack: TestStack;
 
 beforeAll(async () => {
   await installClients();
-  stack = await startStack();
+  stack = await startStack({ replicas: { 'mcp-frontend': 2 } });
 }, 600_000);
 afterAll(async () => {
   await stack?.stop();
@@ -44,7 +51,7 @@ describe('a real client lists the tools, calls them and sees their progress', ()
   ])(
     '%s, %s',
     async (client, era, protocol) => {
-      const seen = await drive(client, era);
+      const seen = await drive<Seen>(client, era);
       expect(seen.tools).toEqual(expect.arrayContaining(DEMO_TOOLS));
       expect(seen.protocol).toBe(protocol);
       if (seen.session !== undefined) expect(seen.session).toBe(era === 'legacy');
@@ -59,10 +66,38 @@ describe('a real client lists the tools, calls them and sees their progress', ()
   );
 });
 
-async function drive(client: string, era: string): Promise<Seen> {
+describe('a real client drives a task from its creation to its result', () => {
+  it.each([
+    ['ext-tasks', ['working', 'completed']],
+    ['inspector', undefined],
+  ])(
+    '%s, while the front end that created it is killed',
+    async (client, statuses) => {
+      const balancer = await Balancer.start(stack.ready.mcp_urls);
+      const driven = drive<SeenTask>(client, 'modern', balancer.url, ['demo.sleep', '{"ms": 5000}']);
+      driven.catch(() => undefined);
+      const { taskId, target } = await balancer.createdTask;
+      const { processes } = await stack.readReady();
+      const killed = processes['mcp-frontend']![target]!;
+      process.kill(killed, 'SIGKILL');
+      const seen = await driven;
+      expect(seen.result.content).toEqual([{ type: 'text', text: expect.stringMatching(/^slept \d{4} ms$/) }]);
+      expect(seen.result._meta?.['io.callboard/correlation_id']).toBe(taskId);
+      expect(seen.statuses).toEqual(statuses);
+      expect(balancer.answered[1 - target]).toBeGreaterThan(0);
+      await balancer.stop();
+      await waitFor(async () => !(await stack.readReady()).processes['mcp-frontend']!.includes(killed), {
+        what: 'another front end in its place',
+      });
+    },
+    60_000,
+  );
+});
+
+async function drive<What>(client: string, era: string, url = stack.ready.mcp_url, call: string[] = []): Promise<What> {
   const driver = join(CLIENTS, 'drivers', `${client}.mjs`);
-  const { stdout } = await promisify(execFile)(newerNode(), [driver, stack.ready.mcp_url, era, stack.ready.token]);
-  return JSON.parse(stdout) as Seen;
+  const { stdout } = await promisify(execFile)(newerNode(), [driver, url, era, stack.ready.token, ...call]);
+  return JSON.parse(stdout) as What;
 }
 
 /** Installs the clients exactly as their lock file says, once; from then on the tests need no network. */
