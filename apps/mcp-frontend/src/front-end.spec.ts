@@ -1,7 +1,12 @@
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '@callboard/envelope';
 import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitRequestSchema, type CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { modernRequest, raw } from './spec-front.js';
 
 const ELICITATION = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} } };
@@ -62,5 +67,105 @@ describe('a call through the broker', () => {
     const progress = [...answer.text.matchAll(/"progress":(\d+)/g)].map(([, value]) => Number(value));
     expect(progress).toEqual([0, 50, 100]);
     expect(answer.json.result?._meta).toHaveProperty(['io.callboard/correlation_id']);
+  });
+});
+
+describe('demo.approve', () => {
+  const yes = { approval: { action: 'accept', content: { approve: true } } };
+  const no = { approval: { action: 'decline' } };
+  const capabilities = { elicitation: {}, extensions: { 'io.modelcontextprotocol/tasks': {} } };
+  const TASKS = { 'io.modelcontextprotocol/clientCapabilities': capabilities };
+  const task = async (replica: number, method: string, params: JsonObject) =>
+    (await raw(ports[replica]!, modernRequest(method, params, { meta: TASKS }))).json.result!;
+  const status = async (replica: number, taskId: unknown, wanted: string) =>
+    waitFor(
+      async () => {
+        const shown = await task(replica, 'tasks/get', { taskId });
+        return shown.status === wanted && shown;
+      },
+      { what: `the task is ${wanted}`, timeoutMs: 20_000 },
+    );
+  const appended = async (key: string) => {
+    const log = await readFile(join(stack.dataDir, 'demo', 'append.log'), 'utf8').catch(() => '');
+    const lines = log.split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line) as JsonObject).filter((line) => line.key === key);
+  };
+
+  it.each([
+    ['appends what was approved', 'approved', yes, 'appended 1 to approved', 1],
+    ['appends nothing that was declined', 'declined', no, 'not approved: nothing is appended to declined', 0],
+  ])('%s, and the answer may come through another front end', async (_, key, inputResponses, text, lines) => {
+    const args = { arguments: { key, value: 1 } };
+    const question = (await on(0)('demo.approve', args, ELICITATION)).json.result!;
+    expect(question).toMatchObject({
+      resultType: 'input_required',
+      inputRequests: { approval: { params: { message: `Append 1 to ${key}?` } } },
+    });
+    expect(await appended(key)).toEqual([]);
+    const { requestState } = question;
+    const done = (await on(1)('demo.approve', { ...args, inputResponses, requestState }, ELICITATION)).json.result!;
+    expect(done.content).toEqual([{ type: 'text', text }]);
+    expect(await appended(key)).toHaveLength(lines);
+  });
+
+  it('as a task waits through the death of its runner and of the front end that made it, and appends once', async () => {
+    const created = (await on(0)('demo.approve', { arguments: { key: 'survives', value: 1 } }, TASKS)).json.result!;
+    expect(created.resultType).toBe('task');
+    const { taskId } = created;
+    await status(1, taskId, 'input_required');
+    const { processes } = await stack.readReady();
+    process.kill(processes['action-runner']![0]!, 'SIGKILL');
+    process.kill(processes['mcp-frontend']![0]!, 'SIGKILL');
+    await task(1, 'tasks/update', { taskId, inputResponses: yes });
+    const done = await status(1, taskId, 'completed');
+    expect(done.result).toMatchObject({ content: [{ type: 'text', text: 'appended 1 to survives' }] });
+    expect(await appended('survives')).toEqual([expect.objectContaining({ correlation_id: taskId })]);
+    await waitFor(
+      async () => {
+        const { processes: now } = await stack.readReady();
+        return now['mcp-frontend']!.length === 2 && now['mcp-frontend']![0] !== processes['mcp-frontend']![0];
+      },
+      { what: 'both front ends' },
+    );
+  }, 40_000);
+
+  it('asks a client of a 2025 revision over its session', async () => {
+    const client = new Client({ name: 'spec', version: '1' }, { capabilities: { elicitation: {} } });
+    const asked: unknown[] = [];
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+      asked.push(params.message);
+      return { action: 'accept', content: { approve: true } };
+    });
+    const url = new URL(stack.ready.mcp_urls[1]!);
+    await client.connect(new StreamableHTTPClientTransport(url) as Parameters<Client['connect']>[0]);
+    const result = await client.callTool({ name: 'demo.approve', arguments: { key: 'legacy', value: 1 } });
+    expect(result.content).toEqual([{ type: 'text', text: 'appended 1 to legacy' }]);
+    expect(asked).toEqual(['Append 1 to legacy?']);
+    expect(await appended('legacy')).toHaveLength(1);
+    await client.close();
+  });
+});
+
+describe('a client of a 2025 revision that does not want to wait', () => {
+  it('is told that its call is accepted, and has the result from callboard.result', async () => {
+    const client = new Client({ name: 'spec', version: '1' });
+    const url = new URL(stack.ready.mcp_urls[1]!);
+    await client.connect(new StreamableHTTPClientTransport(url) as Parameters<Client['connect']>[0]);
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toContain('callboard.result');
+    const accepted = await client.callTool({
+      name: 'demo.sleep',
+      arguments: { ms: 2_000 },
+      _meta: { 'io.callboard/accept_async': true },
+    });
+    const { status, correlation_id } = accepted.structuredContent as { status: string; correlation_id: string };
+    expect(status).toBe('accepted');
+    const fetched = (await client.callTool({
+      name: 'callboard.result',
+      arguments: { correlation_id, wait_ms: 20_000 },
+    })) as CallToolResult;
+    expect(fetched.content).toEqual([{ type: 'text', text: expect.stringMatching(/^slept \d+ ms$/) }]);
+    expect(fetched._meta).toMatchObject({ 'io.callboard/correlation_id': correlation_id });
+    await client.close();
   });
 });

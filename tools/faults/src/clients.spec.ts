@@ -26,7 +26,15 @@ interface SeenTask {
 }
 
 const CLIENTS = fileURLToPath(new URL('../../clients/', import.meta.url));
-const DEMO_TOOLS = ['demo.append', 'demo.echo', 'demo.fail', 'demo.progress', 'demo.sleep'];
+const DEMO_TOOLS = [
+  'demo.append',
+  'demo.approve',
+  'demo.echo',
+  'demo.fail',
+  'demo.progress',
+  'demo.sleep',
+  'callboard.result',
+];
 
 let stack: TestStack;
 
