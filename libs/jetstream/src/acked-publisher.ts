@@ -187,7 +187,11 @@ export class AckedPublisher {
   }
 
   #sendSingle(entry: Pending): void {
-    if (entry.sentAt === 0) entry.lane.singles += 1;
+    if (entry.sentAt === 0) {
+      // The first of a burst starts the clock: what it takes is part of what the burst takes.
+      if (entry.lane.singles === 0) entry.lane.lastAckAt = performance.now();
+      entry.lane.singles += 1;
+    }
     entry.sentAt = Date.now();
     this.#send(entry, `${this.#inbox}.${entry.id}`, entry.headers);
   }
@@ -261,7 +265,7 @@ export class AckedPublisher {
     const now = performance.now();
     const busy = lane.singles >= GAPS_FROM;
     if (busy && lane.lastAckAt > 0) lane.costs.ackGap(now - lane.lastAckAt);
-    lane.lastAckAt = busy ? now : 0;
+    lane.lastAckAt = now;
   }
 
   /** In the order in which they were published, as if none had been sent. */

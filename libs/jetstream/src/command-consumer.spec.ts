@@ -1,9 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startTestNats, testCommand as command, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Recorder, backlog, briefly, byKey, endless, inOrder, store, type Run } from './spec/commands.js';
+import { abortSubject, type CommandEnvelope } from '@callboard/envelope';
 import { applyTopology } from './apply.js';
+import { onEnded } from './delivery.js';
+import { WINDOW_COMMANDS } from './owned-partition.js';
+import { isQuiet, partitionStates } from './partition-states.js';
 import { OWNER_GROUP, STREAM, partitionConsumerName } from './topology.js';
 
 let nats: TestNats;
@@ -315,5 +320,78 @@ describe('the ordered keyed consumer', () => {
     await a.nc.close();
     await waitFor(() => a.stuck.length > 0, { what: 'the call for the end' });
     end();
+  });
+
+  it('is not held up by a key that stands still, however much of it is stored', async () => {
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const a = await start('a', async (_delivery, { ordering_key: key, args }) => {
+      if (key === 'stuck' && args['n'] === 0) await released;
+    });
+    // Both partitions have more than their window behind the key that stands still.
+    await store(
+      frontend,
+      Array.from({ length: 2_000 }, (_, n) => command('stuck', { n })),
+    );
+    const others = Array.from({ length: WINDOW_COMMANDS + 2_000 }, (_, i) =>
+      command(`k${i % 50}`, { n: Math.floor(i / 50) }),
+    );
+    for (let from = 0; from < others.length; from += 2_000) await store(frontend, others.slice(from, from + 2_000));
+    await handed(others.length + 1, 60_000);
+    expect(runs.filter(({ key }) => key === 'stuck')).toHaveLength(1);
+    // What it keeps of the key in memory is a small part of it.
+    expect(a.consumer.buffered).toBeLessThan(600);
+    release();
+    await handed(others.length + 2_000, 60_000);
+    const { stuck, ...rest } = byKey(runs);
+    expect(stuck).toEqual(Array.from({ length: 2_000 }, (_, n) => n));
+    expect(rest).toEqual(byKey(others.map(({ ordering_key: key, args }) => ({ key, n: args['n'] }) as Run)));
+    expect(a.errors).toEqual([]);
+    const sre = await nats.connect('sre');
+    await waitFor(async () => (await partitionStates(sre)).every(isQuiet), { what: 'every floor at its end' });
+  }, 120_000);
+
+  it('pulls the key of an urgent command forward from deep in the backlog, all of it in order', async () => {
+    // One at a time, and slow: without being pulled forward it would take minutes.
+    const slow = () => delay(20);
+    const low = Array.from({ length: 3 * WINDOW_COMMANDS }, (_, i) =>
+      command(`k${i % 4_000}`, { n: i }, { priority: 'low' }),
+    );
+    for (let from = 0; from < low.length; from += 4_096) await store(frontend, low.slice(from, from + 4_096));
+    const last = low.at(-1)!;
+    const urgent = command(last.ordering_key, { n: 'urgent' }, { priority: 'high' });
+    await store(frontend, [urgent]);
+    const a = await start('a', slow, { concurrencyPerPartition: 1 });
+    const from = Date.now();
+    await waitFor(() => runs.some(({ n }) => n === 'urgent'), { what: 'the urgent command', timeoutMs: 20_000 });
+    expect(runs.length).toBeLessThan(2_000);
+    const before = low.filter(({ ordering_key: key }) => key === last.ordering_key).map(({ args }) => args['n']);
+    expect(byKey(runs)[last.ordering_key]).toEqual([...before, 'urgent']);
+    expect(Date.now() - from).toBeLessThan(10_000);
+    expect(a.errors).toEqual([]);
+  }, 120_000);
+
+  it('begins nothing that somebody else has ended, and says what it was doing', async () => {
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const told: string[] = [];
+    await start('a', async (delivery, { args }) => {
+      if (args['n'] !== 0) return;
+      onEnded(delivery, () => told.push('told'));
+      await released;
+    });
+    const [first, second, third] = [0, 1, 2].map((n) => command('key', { n }));
+    await store(frontend, [first!, second!, third!]);
+    await handed(1);
+    const ask = async ({ tenant_id, correlation_id }: CommandEnvelope) =>
+      (await frontend.request(abortSubject(tenant_id, correlation_id), '', { timeout: 5_000 })).json();
+    await waitFor(async () => ask(second!).catch(() => undefined), { what: 'the second command in memory' });
+    expect(await ask(second!)).toEqual({ state: 'waiting' });
+    expect(await ask(first!)).toEqual({ state: 'running' });
+    expect(told).toEqual(['told']);
+    release();
+    await handed(2);
+    expect(runs.map(({ n }) => n)).toEqual([0, 2]);
+    await expect(ask(command('other'))).rejects.toThrow();
   });
 });

@@ -9,10 +9,10 @@ interface Item {
 }
 
 /** A queue whose items end when the test says so. */
-function controlled(concurrency: number) {
+function controlled(concurrency: number, starvationMs = 1e9) {
   const started: Item[] = [];
   const running = new Map<Item, () => void>();
-  const queue = new KeyedQueue<Item>({ concurrency, starvationMs: 1e9 }, (item) => {
+  const queue = new KeyedQueue<Item>({ concurrency, starvationMs }, (item) => {
     started.push(item);
     return new Promise<void>((resolve) => running.set(item, resolve));
   });
@@ -113,5 +113,77 @@ describe('a keyed queue', () => {
     for (let n = 0; n < 50; n++) await end(started[n + 1]!);
     expect(queue.running).toBe(1);
     expect(started).toHaveLength(51);
+  });
+});
+
+describe('a line of a keyed queue', () => {
+  it('hurries with the most urgent item in it, which overtakes nothing of its own key', async () => {
+    const { queue, started, end } = controlled(1);
+    queue.push(item('busy', 0));
+    queue.push(item('b', 1));
+    queue.push(item('a', 2, 'low'));
+    queue.push(item('a', 3, 'low'));
+    queue.push(item('a', 4, 'high'));
+    queue.push(item('a', 5, 'low'));
+    for (let i = 0; i < 6; i++) await end(started[i]!);
+    expect(started.map(({ n }) => n)).toEqual([0, 2, 3, 4, 1, 5]);
+  });
+
+  it('that has waited too long takes every second start, and no more', async () => {
+    const { queue, started, end } = controlled(1, 20);
+    queue.push(item('busy', 0));
+    for (const n of [1, 2]) queue.push(item(`low${n}`, n, 'low'));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    for (const n of [3, 4, 5]) queue.push(item(`high${n}`, n, 'high'));
+    for (let i = 0; i < 6; i++) await end(started[i]!);
+    expect(started.map(({ n }) => n)).toEqual([0, 1, 3, 2, 4, 5]);
+  });
+
+  it('that waits for another attempt holds no place, and its items keep their order', async () => {
+    const order: string[] = [];
+    let again!: () => void;
+    const waits = new Promise<void>((resolve) => (again = resolve));
+    let tried = 0;
+    const queue = new KeyedQueue<Item>({ concurrency: 1, starvationMs: 1e9 }, ({ key, n }) => {
+      order.push(`${key}${n}`);
+      return Promise.resolve(key === 'a' && n === 0 && ++tried === 1 ? { again: waits } : undefined);
+    });
+    for (const n of [0, 1]) for (const key of ['a', 'b']) queue.push(item(key, n));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual(['a0', 'b0', 'b1']);
+    expect(queue.running).toBe(0);
+    again();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual(['a0', 'b0', 'b1', 'a0', 'a1']);
+    expect(queue.keys).toBe(0);
+  });
+
+  it('lets one item go first on purpose, behind what runs', async () => {
+    const { queue, started, end } = controlled(1);
+    for (const n of [0, 1, 2]) queue.push(item('a', n));
+    expect(queue.putFirst('a', ({ n }) => n === 2)).toBe(true);
+    expect(queue.putFirst('a', ({ n }) => n === 0)).toBe(false);
+    expect(queue.putFirst('b', () => true)).toBe(false);
+    for (let i = 0; i < 3; i++) await end(started[i]!);
+    expect(started.map(({ n }) => n)).toEqual([0, 2, 1]);
+  });
+
+  it('gives its place away while its item rests, and does not go on before that is done', async () => {
+    const order: string[] = [];
+    let wake!: () => void;
+    const woken = new Promise<void>((resolve) => (wake = resolve));
+    const queue: KeyedQueue<Item> = new KeyedQueue<Item>({ concurrency: 1, starvationMs: 1e9 }, async ({ key, n }) => {
+      order.push(`${key}${n}`);
+      if (key === 'a' && n === 0) await queue.rest(woken);
+      order.push(`${key}${n} done`);
+    });
+    for (const n of [0, 1]) queue.push(item('a', n));
+    queue.push(item('b', 0));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual(['a0', 'b0', 'b0 done']);
+    const stopped = queue.stop();
+    wake();
+    await stopped;
+    expect(order).toEqual(['a0', 'b0', 'b0 done', 'a0 done']);
   });
 });

@@ -417,7 +417,11 @@ export class OwnedPartition {
   #goOn(): void {
     if (!this.#paused || this.#stopped) return;
     const { windowBytesPerPartition } = this.options;
-    if (this.#bytes < windowBytesPerPartition / 2 && this.#byCommand.size < WINDOW_COMMANDS / 2) this.reattach();
+    if (this.#bytes >= windowBytesPerPartition / 2 || this.#byCommand.size >= WINDOW_COMMANDS / 2) return;
+    this.#paused = false;
+    // What is still on its way from before the pause is not listened to.
+    this.#epoch += 1;
+    this.reattach();
   }
 
   #follow(key: string, subject: string, next: number): KeyBacklog {

@@ -10,7 +10,9 @@ export class StoreCosts {
   /** Milliseconds that one more message takes one by one; 0: not known yet. */
   #singleMs = 0;
   #gaps = 0;
-  #sumOfGaps = 0;
+  /** Acks, and the time they took, lately: older ones count less by their age. */
+  #acks = 0;
+  #ackMs = 0;
   /** How batches here compare with the one whose cost is in `batchMs`. */
   #slowness = 1;
 
@@ -24,14 +26,15 @@ export class StoreCosts {
   }
 
   ackGap(ms: number): void {
-    // Acks come in bursts, so it is their mean that counts. A stall of the machine is capped.
+    // A stall of the machine is capped.
     const gap = Math.min(ms, 50);
+    // Acks come in bursts, hundreds in one turn: it is their mean over time that counts, not the last of them.
+    const keep = Math.exp(-gap / REMEMBER_MS);
+    this.#acks = this.#acks * keep + 1;
+    this.#ackMs = this.#ackMs * keep + gap;
     this.#gaps += 1;
-    this.#sumOfGaps += gap;
     if (this.#gaps < ENOUGH_GAPS) return;
-    if (this.#gaps > ENOUGH_GAPS) this.#singleMs += (gap - this.#singleMs) * 0.02;
-    else if (this.#singleMs === 0) this.#singleMs = this.#sumOfGaps / ENOUGH_GAPS;
-    else this.#singleMs = (this.#singleMs + this.#sumOfGaps / ENOUGH_GAPS) / 2;
+    this.#singleMs = this.#ackMs / this.#acks;
     this.#slowness += (1 - this.#slowness) * (gap / FORGET_MS);
   }
 
@@ -40,11 +43,14 @@ export class StoreCosts {
     this.#slowness += (Math.min(ms / batchMs(count), SLOWEST) - this.#slowness) * 0.1;
     this.#singleMs *= Math.exp(-ms / FORGET_MS);
     this.#gaps = 0;
-    this.#sumOfGaps = 0;
+    this.#acks = 0;
+    this.#ackMs = 0;
   }
 }
 
 const SLOWEST = 3;
+/** How far back acks count. */
+const REMEMBER_MS = 250;
 /** How fast the figure of the way that is not taken drifts back. */
 const FORGET_MS = 2_000;
 

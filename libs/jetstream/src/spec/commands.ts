@@ -25,7 +25,12 @@ export async function store(nc: NatsConnection, commands: CommandEnvelope[]): Pr
   await Promise.all(
     commands.map((envelope) =>
       publisher
-        .publish(subjectOf(envelope), Buffer.from(JSON.stringify(envelope)), head, 60_000)
+        .publish(
+          subjectOf(envelope),
+          Buffer.from(JSON.stringify(envelope)),
+          head + headerLine(HEADER.priority, envelope.priority),
+          60_000,
+        )
         // Sent again after a crash, and stored before it: that is what the expectation is there for.
         .catch((error: unknown) => {
           if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
