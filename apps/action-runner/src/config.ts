@@ -1,5 +1,5 @@
 import { FromEnv } from '@callboard/config';
-import { IsInt, IsNotEmpty, IsOptional, IsString, Max, Min } from 'class-validator';
+import { IsBase64, IsInt, IsNotEmpty, IsOptional, IsString, IsUrl, Max, Min, MinLength } from 'class-validator';
 import { hostname } from 'node:os';
 
 export class RunnerConfig {
@@ -71,6 +71,20 @@ export class RunnerConfig {
   @IsOptional()
   @IsString()
   adapters?: string = undefined;
+
+  @FromEnv('CALLBOARD_RESULTS_URL', 'URL of the results endpoint of the front ends, as far sides reach it')
+  @IsOptional()
+  @IsUrl({ protocols: ['http', 'https'], require_protocol: true, require_tld: false })
+  resultsUrl?: string = undefined;
+
+  @FromEnv(
+    'CALLBOARD_RESULTS_KEY',
+    'At least 32 random bytes in base64, the same on every front end and runner: key of the tokens with which far sides report',
+  )
+  @IsOptional()
+  @IsBase64()
+  @MinLength(43)
+  resultsKey?: string = undefined;
 
   @FromEnv('CALLBOARD_SERVICE', 'Name under which the registry lists who serves these actions')
   @IsString()

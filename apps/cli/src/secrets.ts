@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { writeSecret } from '@callboard/nats-server';
 import type { pathsOf } from './data-dir.js';
 
@@ -8,6 +9,8 @@ export interface Secrets {
   token: string;
   /** Seals what a client carries between two rounds of one call; every front end needs the same. */
   requestStateKey: string;
+  /** Key of the tokens with which far sides report; runners write them, front ends check them. */
+  resultsKey: string;
 }
 
 interface KnownToken {
@@ -18,12 +21,15 @@ interface KnownToken {
 
 /** Makes the stack's secrets once, and sees to it that the front end knows the token. */
 export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Secrets> {
-  const kept = await readJson<Secrets>(paths.secrets);
-  const secrets = kept ?? {
+  const kept = await readJson<Partial<Secrets>>(paths.secrets);
+  const secrets: Secrets = {
     token: `cbt_${randomBytes(24).toString('base64url')}`,
     requestStateKey: randomBytes(32).toString('base64'),
+    resultsKey: randomBytes(32).toString('base64'),
+    // A data dir that an earlier version made has not all of them.
+    ...kept,
   };
-  if (!kept) await writeSecret(paths.secrets, JSON.stringify(secrets, null, 2));
+  if (!isDeepStrictEqual(kept, secrets)) await writeSecret(paths.secrets, JSON.stringify(secrets, null, 2));
 
   const sha256 = createHash('sha256').update(secrets.token).digest('hex');
   const known = (await readJson<KnownToken[]>(paths.tokens)) ?? [];

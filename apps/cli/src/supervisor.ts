@@ -51,6 +51,8 @@ export class Stack {
   readonly #disk: DiskGuard;
   #phase: 'starting' | 'ready' | 'stopping' = 'starting';
   #natsPort: number;
+  /** Of the first front end: runners are told before it listens. */
+  #mcpPort!: number;
   #secrets!: Secrets;
   #ready!: ReadyFile;
   #writing: Promise<void> = Promise.resolve();
@@ -123,6 +125,7 @@ export class Stack {
   async #start(): Promise<void> {
     const { config, say } = this.options;
     this.#secrets = await keepSecrets(this.dataDir.paths);
+    this.#mcpPort = config.port || (await freePort());
     await this.#nats.begin();
     await this.#applyTopology();
     say(`starting ${APPS.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
@@ -176,7 +179,7 @@ export class Stack {
 
   #appMember(app: AppName, instance: string, isFirst: boolean): Member<RunningApp> {
     // What the first process of this place was given, every later one is given again.
-    const ports = { http: isFirst ? this.options.config.port : 0, ops: 0 };
+    const ports = { http: isFirst ? this.#mcpPort : 0, ops: 0 };
     return this.#member(instance, async (launch) => {
       const env = this.#env(app, instance, ports);
       const drainMs = Number(env['CALLBOARD_DRAIN_TIMEOUT_MS'] || DRAIN_MS[app]) + END_MS;
@@ -197,9 +200,12 @@ export class Stack {
         CALLBOARD_HTTP_PORT: String(ports.http),
         CALLBOARD_TOKENS_FILE: paths.tokens,
         CALLBOARD_REQUEST_STATE_KEY: this.#secrets.requestStateKey,
+        CALLBOARD_RESULTS_KEY: this.#secrets.resultsKey,
       },
       'action-runner': {
         CALLBOARD_DEMO_DIR: paths.demo,
+        CALLBOARD_RESULTS_URL: `http://${HOST}:${this.#mcpPort}/results`,
+        CALLBOARD_RESULTS_KEY: this.#secrets.resultsKey,
         ...(config.actionModules && { CALLBOARD_ACTION_MODULES: config.actionModules.join(',') }),
       },
     };
@@ -256,14 +262,14 @@ export class Stack {
     const apps = [...this.#apps].map(([app, members]) => [app, members.map((member) => member.running!)] as const);
     const frontends = apps.find(([app]) => app === 'mcp-frontend')![1];
     const mcpUrls = frontends.map(({ ports }) => `http://${HOST}:${ports.http}/mcp`);
-    const people = ['sre', 'operator', 'provisioner'];
+    const others = ['sre', 'operator', 'provisioner', 'service', 'eda'];
     return {
       mcp_url: mcpUrls[0]!,
       mcp_urls: mcpUrls,
       token: this.#secrets.token,
       results_url: mcpUrls[0]!.replace(/mcp$/, 'results'),
       nats_url: nats.url,
-      nats_users: Object.fromEntries(people.map((user) => [user, { creds: nats.credsFile(user) }])),
+      nats_users: Object.fromEntries(others.map((user) => [user, { creds: nats.credsFile(user) }])),
       metrics: Object.fromEntries(
         apps.map(([app, running]) => [app, running.map(({ ports }) => `http://${HOST}:${ports.ops}/metrics`)]),
       ),

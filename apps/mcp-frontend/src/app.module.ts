@@ -21,6 +21,8 @@ import { Listing } from './listing.js';
 import { gauge, watchAdmission, watchLimit } from './metrics.js';
 import { ModernFront } from './modern.js';
 import { createServer, type ServerParts } from './server-factory.js';
+import { CommandReports } from './results/command-reports.js';
+import { ResultsEdge } from './results/results-edge.js';
 import { SessionRouter } from './sessions/session-router.js';
 import { StreamRoom } from './stream-room.js';
 import { Tasks } from './tasks.js';
@@ -28,6 +30,8 @@ import { Tasks } from './tasks.js';
 export const LOGGER = Symbol('logger');
 export const NATS = Symbol('nats');
 const PARTS = Symbol('parts');
+/** Reports of far sides that one replica takes at once. */
+const MAX_REPORTS = 256;
 
 @Module({})
 export class AppModule {
@@ -52,6 +56,8 @@ export class AppModule {
         { provide: ModernFront, inject: [FrontendConfig, PARTS, EventBus], useFactory: modernFront },
         { provide: McpEdge, inject: [FrontendConfig, PARTS, ModernFront, SessionRouter], useFactory: mcpEdge },
         { provide: DeadlineKeeper, inject: [NATS, CommandClient, LOGGER], useFactory: keepDeadlines },
+        { provide: CommandReports, inject: [NATS, CommandClient], useFactory: CommandReports.open },
+        { provide: ResultsEdge, inject: [FrontendConfig, CommandReports, PARTS], useFactory: resultsEdge },
         {
           provide: Shutdown,
           inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, DeadlineKeeper],
@@ -166,6 +172,16 @@ async function mcpEdge(config: FrontendConfig, parts: ServerParts, modern: Moder
     watchLimit(new Limit('request bytes', config.maxRequestBytes, 1_000)),
     modern,
     sessions,
+    parts.report,
+  );
+}
+
+function resultsEdge(config: FrontendConfig, reports: CommandReports, parts: ServerParts): ResultsEdge {
+  const { maxBodyBytes, maxDepth, resultsKey } = config;
+  return new ResultsEdge(
+    { key: Buffer.from(resultsKey, 'base64'), maxBodyBytes, maxDepth },
+    reports,
+    watchLimit(new Limit('reports', MAX_REPORTS, 1_000)),
     parts.report,
   );
 }

@@ -63,6 +63,15 @@ export class FrontendConfig {
   @MinLength(43)
   requestStateKey: string = '';
 
+  @FromEnv(
+    'CALLBOARD_RESULTS_KEY',
+    'At least 32 random bytes in base64, the same on every front end and runner: key of the tokens with which far sides report. Empty: no far side can',
+  )
+  @ValidateIf(({ resultsKey }: FrontendConfig) => resultsKey !== '')
+  @IsBase64()
+  @MinLength(43)
+  resultsKey: string = '';
+
   @FromEnv('CALLBOARD_MAX_BODY_BYTES', 'Largest request body')
   @IsInt()
   @Min(1024)

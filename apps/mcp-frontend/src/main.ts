@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { loadConfig } from '@callboard/config';
 import {
   OpsServer,
@@ -17,6 +18,7 @@ import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
 import { HttpServer } from './http-server.js';
 import { ModernFront } from './modern.js';
+import { ResultsEdge } from './results/results-edge.js';
 import { SessionRouter } from './sessions/session-router.js';
 
 const config = loadConfig(FrontendConfig);
@@ -29,10 +31,12 @@ const app = await NestFactory.create(AppModule.with(config, log), express, {
 });
 await app.init();
 const nc = app.get<NatsConnection>(NATS);
+const results = app.get(ResultsEdge);
+const others = express.getInstance() as (req: IncomingMessage, res: ServerResponse) => void;
 const http = new HttpServer(
   { ...config, host: config.httpHost, port: config.httpPort },
   app.get(McpEdge),
-  express.getInstance(),
+  (req, res) => (ResultsEdge.isReport(req) ? results.handle(req, res) : others(req, res)),
 );
 onStorageScarce((scarce) => {
   app.get(CommandClient).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;

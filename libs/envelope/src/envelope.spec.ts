@@ -222,10 +222,15 @@ describe('what others rely on', () => {
       scheduleTarget: 'Nats-Schedule-Target',
       scheduler: 'Nats-Scheduler',
       scheduleNext: 'Nats-Schedule-Next',
+      ttl: 'Nats-TTL',
       traceparent: 'traceparent',
       tracestate: 'tracestate',
       fingerprint: 'Callboard-Fingerprint',
       priority: 'Callboard-Priority',
+      attempt: 'Callboard-Attempt',
+      fence: 'Callboard-Fence',
+      deadline: 'Callboard-Deadline',
+      idempotencyKey: 'Callboard-Idempotency-Key',
     });
   });
 
@@ -242,6 +247,7 @@ describe('what others rely on', () => {
       ['forbidden', false, 403],
       ['idempotency_conflict', false, 409],
       ['deadline_exceeded', false, 504],
+      ['already_ended', false, 409],
       ['cancelled', false, 409],
       ['action_failed', false, 500],
       ['dead_lettered', false, 500],

@@ -30,6 +30,7 @@ export const ERROR_CODES = {
     title: 'The idempotency key was used before with another request',
   },
   deadline_exceeded: { retryable: false, httpStatus: 504, title: 'The deadline passed before the command ended' },
+  already_ended: { retryable: false, httpStatus: 409, title: 'The command has ended, or was answered, already' },
   cancelled: { retryable: false, httpStatus: 409, title: 'The command was cancelled' },
   action_failed: { retryable: false, httpStatus: 500, title: 'The action reported a failure' },
   dead_lettered: { retryable: false, httpStatus: 500, title: 'The command gave up after its last attempt' },

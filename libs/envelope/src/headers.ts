@@ -8,12 +8,18 @@ export const HEADER = {
   /** Which schedule goes when this message is stored. */
   scheduler: 'Nats-Scheduler',
   scheduleNext: 'Nats-Schedule-Next',
+  ttl: 'Nats-TTL',
   traceparent: 'traceparent',
   tracestate: 'tracestate',
   /** SHA-256 of what the caller asked for; two commands with one correlation id and two fingerprints are a conflict. */
   fingerprint: 'Callboard-Fingerprint',
   /** The command's priority, where it is not `normal`: the runner sorts before it reads the body. */
   priority: 'Callboard-Priority',
+  /** For processes that are not ours: what a handler in a runner has in its context. */
+  attempt: 'Callboard-Attempt',
+  fence: 'Callboard-Fence',
+  deadline: 'Callboard-Deadline',
+  idempotencyKey: 'Callboard-Idempotency-Key',
 } as const;
 
 export const JSON_CONTENT_TYPE = 'application/json';

@@ -1,3 +1,4 @@
+export { callbackKey, readCallbackToken, writeCallbackToken, type CallbackRight } from './callback-token.js';
 export {
   CommandEnvelope,
   Compensation,
@@ -8,6 +9,7 @@ export {
   type Priority,
 } from './envelope.js';
 export { CallboardError, ERROR_CODES, type ErrorBody, type ErrorCode, type ErrorKind } from './errors.js';
+export { readFarSideAnswer, readFarSideProgress, type FarSideAnswer, type FarSideProgress } from './far-side.js';
 export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
 export {
   commandFingerprint,
@@ -41,7 +43,9 @@ export {
   attemptSubjects,
   commandSubject,
   deadlineSubject,
+  dispatchSubject,
   dueSubject,
+  handedSubject,
   inputSubject,
   outcomeSubject,
   parseActionId,

@@ -117,5 +117,15 @@ export function progressSubject(tenantId: string, correlationId: string): string
   return `progress.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
 }
 
+/** Where a command is stored for a far side that takes its work from a queue. A round is one handing over. */
+export function dispatchSubject(queue: string, tenantId: string, correlationId: string, round: number): string {
+  return `dispatch.${encodeToken(queue)}.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${round}`;
+}
+
+/** Where it is stored that a far side has taken a command over HTTP. */
+export function handedSubject(tenantId: string, correlationId: string, round: number): string {
+  return `handed.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${round}`;
+}
+
 /** Prefix under which OUTCOMES and PROGRESS republish what they have just stored, for those who wait. */
 export const LIVE_PREFIX = 'live';

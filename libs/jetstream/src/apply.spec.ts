@@ -34,6 +34,7 @@ describe('the topology', () => {
     expect(declared.streams.map(({ config }) => config.name).sort()).toEqual([
       'COMMANDS',
       'DEAD_LETTERS',
+      'DISPATCH',
       'KV_ACTIONS',
       'KV_HALTS',
       'KV_LEASES',
@@ -44,9 +45,11 @@ describe('the topology', () => {
     ]);
     expect(declared.users.map(({ name }) => name).sort()).toEqual([
       'action-runner',
+      'eda',
       'mcp-frontend',
       'operator',
       'provisioner',
+      'service',
       'sre',
     ]);
   });

@@ -19,6 +19,7 @@ export const STREAM = {
   commands: 'COMMANDS',
   outcomes: 'OUTCOMES',
   progress: 'PROGRESS',
+  dispatch: 'DISPATCH',
   sessions: 'SESSIONS',
   deadLetters: 'DEAD_LETTERS',
 } as const;
@@ -84,7 +85,10 @@ export interface DeclaredUser {
 
 export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topology {
   const options = { ...DEFAULT_TOPOLOGY, ...overrides };
-  const streams = [commands(options), outcomes(options), progress(options), sessions(options), deadLetters(options)];
+  const streams = [
+    ...[commands(options), outcomes(options), progress(options), dispatch(options)],
+    ...[sessions(options), deadLetters(options)],
+  ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
   return { options, streams, users: users(streams.map(({ config }) => config.name)) };
 }
@@ -203,6 +207,19 @@ function progress(options: TopologyOptions): DeclaredStream {
   };
 }
 
+function dispatch(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.dispatch,
+      description: 'Commands that were handed over to far sides, until their deadline',
+      subjects: ['dispatch.*.*.*.*', 'handed.*.*.*'],
+      max_bytes: Math.min(options.maxBytes, 1024 ** 3),
+      allow_msg_ttl: true,
+    },
+  };
+}
+
 function sessions(options: TopologyOptions): DeclaredStream {
   return {
     config: {
@@ -299,6 +316,8 @@ function users(streams: string[]): DeclaredUser[] {
           'deadline.*.*',
           'answer.*.*.*',
           'abort.*.*',
+          // What far sides report.
+          'progress.*.*',
           'mcp.>',
           `$KV.${BUCKET.sessions}.>`,
           // Replicas answer each other.
@@ -329,11 +348,15 @@ function users(streams: string[]): DeclaredUser[] {
           'attempt.*.*.*.*',
           'input.*.*.*',
           'progress.*.*',
+          'dispatch.*.*.*.*',
+          'handed.*.*.*',
+          // Processes that are not ours take their commands here.
+          'svc.>',
           'dlq.>',
           `$KV.${BUCKET.actions}.>`,
           `$KV.${BUCKET.leases}.>`,
           `$KV.${BUCKET.halts}.>`,
-          ...api(...getsDirectly(STREAM.outcomes), ...getsDirectly(STREAM.progress)),
+          ...api(...[STREAM.outcomes, STREAM.progress, STREAM.dispatch].flatMap(getsDirectly)),
           ...reads(STREAM.commands),
           ...reads(`KV_${BUCKET.halts}`),
           ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
@@ -343,6 +366,18 @@ function users(streams: string[]): DeclaredUser[] {
       },
       subscribe: { allow: [inbox('action-runner'), 'abort.*.*', `${LIVE_PREFIX}.answer.>`] },
       responds: true,
+    },
+    {
+      // A process that is not ours: announces its actions, takes their commands, answers the runner that asked.
+      name: 'service',
+      publish: { allow: [`$KV.${BUCKET.actions}.remote.>`, inbox('action-runner')] },
+      subscribe: { allow: [inbox('service'), 'svc.>'] },
+    },
+    {
+      // A far side that takes its commands from a queue, such as Event-Driven Ansible; it reports over HTTP.
+      name: 'eda',
+      publish: { allow: reads(STREAM.dispatch) },
+      subscribe: { allow: [inbox('eda')] },
     },
     {
       // Makes and updates streams and consumers; sees no message.

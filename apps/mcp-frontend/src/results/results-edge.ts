@@ -1,0 +1,238 @@
+/**
+ * Where far sides report: `POST /results/{correlation_id}/progress` and `POST /results/{correlation_id}`, at any replica.
+ *
+ * The bearer token came to the far side with the command and is the right to report about that command and no other (see
+ * `callback-token.ts` in `libs/envelope`); nothing else about the request is trusted. Answers are RFC 9457 problem details with the
+ * codes of `docs/errors.md`, and repeat nothing of the request.
+ *
+ * Guaranteed: 200 means that the answer is stored, and will be the result of its attempt; told twice, it is told once. Not guaranteed:
+ * that a progress report which got its 202 reaches anybody.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  CallboardError,
+  ERROR_CODES,
+  callbackKey,
+  fingerprint,
+  readCallbackToken,
+  readFarSideAnswer,
+  readFarSideProgress,
+  type CallbackRight,
+  type FarSideProgress,
+  type JsonObject,
+  type Outcome,
+  type Progress,
+} from '@callboard/envelope';
+import { isJsonContentType } from '@modelcontextprotocol/server';
+import { isNestedDeeperThan, parseJson, readBody } from '../body.js';
+import type { Limit } from '../limit.js';
+import type { FaultReporter } from '../protocol-errors.js';
+
+type Fact = Extract<Progress, { kind: 'progress' }>;
+
+/** What is stored of commands, as far as a report is concerned. */
+export interface Reports {
+  outcome(right: CallbackRight): Promise<Outcome | undefined>;
+  answered(right: CallbackRight, key: string): Promise<JsonObject | undefined>;
+  /** The first answer counts. */
+  answer(right: CallbackRight, key: string, answer: JsonObject): Promise<'stored' | 'answered_before'>;
+  lastProgress(right: CallbackRight): Promise<Progress | undefined>;
+  progress(right: CallbackRight, fact: Fact): Promise<void>;
+}
+
+export interface ResultsEdgeOptions {
+  /** Key of the tokens; empty when this installation has no far sides. */
+  key: Uint8Array;
+  maxBodyBytes: number;
+  maxDepth: number;
+}
+
+const PATH = /^\/results\/([^/?]+)(\/progress)?(?:\?|$)/;
+/** RFC 6750: the scheme is case-insensitive. */
+const BEARER = /^Bearer +(\S+) *$/i;
+/** A report without a new percentage; MCP wants progress to grow. */
+const SMALL_STEP = 0.01;
+const RETRY_AFTER_MS = 1_000;
+
+export class ResultsEdge {
+  constructor(
+    private readonly options: ResultsEdgeOptions,
+    private readonly reports: Reports,
+    private readonly requests: Limit,
+    private readonly report: FaultReporter,
+  ) {}
+
+  /** Does the request belong here? */
+  static isReport({ url = '' }: IncomingMessage): boolean {
+    return url === '/results' || url.startsWith('/results/') || url.startsWith('/results?');
+  }
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    try {
+      this.#admit(req, res);
+    } catch (error) {
+      this.#refuse(res, error);
+    }
+  }
+
+  #admit(req: IncomingMessage, res: ServerResponse): void {
+    const [, name, progress] = PATH.exec(req.url ?? '') ?? [];
+    if (name === undefined) throw new CallboardError('not_found', 'The path is /results/CORRELATION_ID[/progress]');
+    if (req.method !== 'POST') {
+      return this.#refuse(res, new CallboardError('invalid_request', 'Only POST is allowed'), 405, { Allow: 'POST' });
+    }
+    const right = this.#rightOf(req);
+    if (!right) {
+      const challenge = { 'WWW-Authenticate': 'Bearer realm="callboard results"' };
+      return this.#refuse(res, new CallboardError('unauthorized'), 401, challenge);
+    }
+    if (right.correlationId !== decoded(name)) {
+      throw new CallboardError('not_found', 'The token is for another command');
+    }
+    const { headers } = req;
+    if (!isJsonContentType(headers['content-type']) || (headers['content-encoding'] ?? 'identity') !== 'identity') {
+      const what = 'The body must be plain application/json';
+      return this.#refuse(res, new CallboardError('invalid_request', what), 415);
+    }
+    if (!this.requests.tryTake()) throw this.requests.refusal();
+    res.once('close', () => this.requests.release());
+    readBody(
+      req,
+      this.options.maxBodyBytes,
+      () => true,
+      (end) => {
+        if (end.kind === 'too_large') return this.#refuse(res, new CallboardError('payload_too_large'));
+        if (end.kind !== 'read') return;
+        const work = progress ? this.#takeProgress(right, end.bytes) : this.#takeAnswer(right, end.bytes);
+        work.then(
+          (status) => send(res, status, 'application/json', { correlation_id: right.correlationId }),
+          (error: unknown) => this.#refuse(res, error),
+        );
+      },
+    );
+  }
+
+  async #takeProgress(right: CallbackRight, bytes: Buffer): Promise<number> {
+    const told = readFarSideProgress(this.#parse(bytes));
+    const [outcome, answer, last] = await this.#read(
+      Promise.all([
+        this.reports.outcome(right),
+        this.reports.answered(right, callbackKey(right.round)),
+        this.reports.lastProgress(right),
+      ]),
+    );
+    refuseWhatIsOver(right, outcome, answer !== undefined);
+    await this.#read(this.reports.progress(right, toFact(right, told, last)));
+    return 202;
+  }
+
+  async #takeAnswer(right: CallbackRight, bytes: Buffer): Promise<number> {
+    const answer = readFarSideAnswer(this.#parse(bytes)) as unknown as JsonObject;
+    const key = callbackKey(right.round);
+    const [outcome, before] = await this.#read(
+      Promise.all([this.reports.outcome(right), this.reports.answered(right, key)]),
+    );
+    if (before && isSame(before, answer)) return 200;
+    refuseWhatIsOver(right, outcome, before !== undefined);
+    if ((await this.#read(this.reports.answer(right, key, answer))) === 'stored') return 200;
+    // Somebody was quicker: the same report that was sent twice, or another.
+    const first = await this.#read(this.reports.answered(right, key));
+    if (first && isSame(first, answer)) return 200;
+    throw new CallboardError('already_ended');
+  }
+
+  #rightOf({ headers }: IncomingMessage): CallbackRight | undefined {
+    const token = BEARER.exec(headers.authorization ?? '')?.[1];
+    const { key } = this.options;
+    return token === undefined || key.length === 0 ? undefined : readCallbackToken(key, token);
+  }
+
+  #parse(bytes: Buffer): unknown {
+    if (isNestedDeeperThan(this.options.maxDepth, bytes)) {
+      throw new CallboardError('invalid_request', `The body is nested deeper than ${this.options.maxDepth} levels`);
+    }
+    const body = parseJson(bytes);
+    if (body === undefined) throw new CallboardError('invalid_request', 'The body is not JSON');
+    return body;
+  }
+
+  /** What the streams do not say now they say later: the far side tries again. */
+  async #read<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (cause) {
+      if (cause instanceof CallboardError) throw cause;
+      throw new CallboardError('unavailable', 'The report could not be stored now', {
+        retryAfterMs: RETRY_AFTER_MS,
+        cause,
+      });
+    }
+  }
+
+  #refuse(res: ServerResponse, thrown: unknown, status?: number, headers?: Record<string, string>): void {
+    if (!(thrown instanceof CallboardError)) this.report({ errorId: 'results', error: thrown });
+    const error = thrown instanceof CallboardError ? thrown : new CallboardError('internal');
+    // Too late is another matter for REST than for the caller of the command, whose time it was.
+    const fallback = error.code === 'deadline_exceeded' ? 410 : ERROR_CODES[error.code].httpStatus;
+    const { retryAfterMs } = error.details;
+    send(
+      res,
+      status ?? fallback,
+      'application/problem+json',
+      {
+        type: `urn:callboard:error:${error.code}`,
+        title: ERROR_CODES[error.code].title,
+        status: status ?? fallback,
+        detail: error.message,
+        ...error.toBody(),
+      },
+      { ...headers, ...(retryAfterMs !== undefined && { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) }) },
+    );
+  }
+}
+
+/** @throws CallboardError when nothing can be reported any more */
+function refuseWhatIsOver(right: CallbackRight, outcome: Outcome | undefined, answered: boolean): void {
+  if (outcome?.status === 'deadline_exceeded') throw new CallboardError('deadline_exceeded');
+  if (outcome || answered) throw new CallboardError('already_ended');
+  if (Date.now() >= right.deadlineAt) throw new CallboardError('deadline_exceeded');
+}
+
+/** A percentage that does not grow, or none, moves the last one by a little. */
+function toFact(right: CallbackRight, told: FarSideProgress, last: Progress | undefined): Fact {
+  const before = last?.kind === 'progress' && last.total === 100 ? last.progress : 0;
+  const grown = told.percent !== undefined && told.percent > before ? told.percent : before + SMALL_STEP;
+  const message = [told.stage, told.message].filter((part) => part !== undefined && part !== '').join(': ');
+  return {
+    kind: 'progress',
+    correlation_id: right.correlationId,
+    attempt: Math.max(right.attempt, last?.attempt ?? 0),
+    progress: Math.min(100, Number(grown.toFixed(2))),
+    total: 100,
+    ...(message !== '' && { message }),
+  };
+}
+
+function isSame(a: JsonObject, b: JsonObject): boolean {
+  return fingerprint(a) === fingerprint(b);
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function send(
+  res: ServerResponse,
+  status: number,
+  type: string,
+  body: object,
+  headers: Record<string, string> = {},
+): void {
+  if (res.headersSent || res.destroyed) return;
+  const text = JSON.stringify(body);
+  res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text), ...headers }).end(text);
+}

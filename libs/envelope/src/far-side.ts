@@ -1,0 +1,69 @@
+/**
+ * What a far side says about a command that it was given, over HTTP or NATS alike: zero or more reports of progress, then one answer.
+ * Read at our trust boundary: whatever is wrong is named by its place, and never repeated.
+ */
+import type { JsonObject } from './envelope.js';
+import { CallboardError } from './errors.js';
+
+export interface FarSideProgress {
+  stage?: string;
+  /** 0 to 100. */
+  percent?: number;
+  message?: string;
+}
+
+export type FarSideAnswer =
+  | { status: 'ok'; result?: unknown }
+  | { status: 'error'; error: { code?: string; message?: string; retryable?: boolean } };
+
+const MAX_TEXT_CHARS = 4_000;
+const ERROR_CODE = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** @throws CallboardError `invalid_request` */
+export function readFarSideProgress(value: unknown): FarSideProgress {
+  const { stage, percent, message } = object(value, 'the report');
+  return {
+    ...(stage !== undefined && { stage: text(stage, 'stage') }),
+    ...(percent !== undefined && { percent: percentage(percent) }),
+    ...(message !== undefined && { message: text(message, 'message') }),
+  };
+}
+
+/** @throws CallboardError `invalid_request` */
+export function readFarSideAnswer(value: unknown): FarSideAnswer {
+  const { status, result, error } = object(value, 'the answer');
+  if (status === 'ok') return { status, ...(result !== undefined && { result }) };
+  if (status !== 'error') throw wrong('status must be "ok" or "error"');
+  const { code, message, retryable } = object(error ?? {}, 'error');
+  if (code !== undefined && (typeof code !== 'string' || !ERROR_CODE.test(code))) {
+    throw wrong('error.code must be a lower-case name such as disk_full, of at most 64 characters');
+  }
+  if (retryable !== undefined && typeof retryable !== 'boolean') throw wrong('error.retryable must be true or false');
+  return {
+    status,
+    error: {
+      ...(code !== undefined && { code }),
+      ...(message !== undefined && { message: text(message, 'error.message') }),
+      ...(retryable !== undefined && { retryable }),
+    },
+  };
+}
+
+function object(value: unknown, what: string): JsonObject {
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as JsonObject;
+  throw wrong(`${what} must be a JSON object`);
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value === 'string' && value.length <= MAX_TEXT_CHARS) return value;
+  throw wrong(`${what} must be text of at most ${MAX_TEXT_CHARS} characters`);
+}
+
+function percentage(value: unknown): number {
+  if (typeof value === 'number' && value >= 0 && value <= 100) return value;
+  throw wrong('percent must be a number from 0 to 100');
+}
+
+function wrong(what: string): CallboardError {
+  return new CallboardError('invalid_request', what);
+}
