@@ -20,6 +20,7 @@ import {
   type ActionReturn,
   type ActionSet,
 } from '@callboard/actions';
+import type { Found } from '@callboard/adapters';
 import {
   CallboardError,
   actionId,
@@ -46,7 +47,10 @@ import type { RunnerMetrics } from './metrics.js';
 import { RunningCommand } from './running-command.js';
 
 export interface CommandRunnerDependencies {
+  /** What this process serves itself. */
   actions: ActionSet;
+  /** Where else an action may be. */
+  elsewhere?: (actionId: string) => Found | undefined;
   outcomes: OutcomePublisher;
   attempts: AttemptLog;
   progress: ProgressLog;
@@ -88,7 +92,8 @@ export class CommandRunner {
     const command = this.#read(delivery);
     if (command instanceof CallboardError) return this.#refuse(delivery, command);
 
-    const action = this.deps.actions.get(actionId(command));
+    const action = this.#find(command);
+    if (action === 'not here') return this.#waitForAction(delivery, command);
     if (!action)
       return this.#end(delivery, command, { status: 'failed', error: errorOf('unknown_action', command), attempts: 0 });
 
@@ -210,6 +215,21 @@ export class CommandRunner {
     if (went.kind === 'retryable')
       return { now: { again: this.#until(delivery, command, backoffOf(action, RECONCILE_BACKOFF)) } };
     return { now: await this.#conclude(action, command, delivery, attempt, went) };
+  }
+
+  /** Ours, or that of a process which takes commands over NATS. `not here`: somebody has it, or will have it again in a moment. */
+  #find(command: CommandEnvelope): ActionDefinition | 'not here' | undefined {
+    const id = actionId(command);
+    const own = this.deps.actions.get(id);
+    if (own) return own;
+    const found = this.deps.elsewhere?.(id);
+    return found?.kind === 'here' ? found.action : found && 'not here';
+  }
+
+  /** While versions change, a runner may get a command whose action only the others have: it waits for its turn, or for the action. */
+  #waitForAction(delivery: Delivery, command: CommandEnvelope): Promise<Handled> | Handled {
+    if (isExpired(command)) return this.#endByDeadline(delivery, command);
+    return { again: this.#until(delivery, command, LOOK_FOR_ACTION_MS) };
   }
 
   #read(delivery: Delivery): CommandEnvelope | CallboardError {
@@ -417,7 +437,7 @@ export class CommandRunner {
       this.deps.outcomes.publish(command, ending),
     );
     // Whoever may publish commands could otherwise make a time series of every name.
-    const action = this.deps.actions.get(actionId(command)) ? actionId(command) : 'unknown';
+    const action = this.#find(command) ? actionId(command) : 'unknown';
     this.deps.metrics.outcomes.inc({ action, status: written === 'written' ? ending.status : 'late' });
     await this.#release(delivery, command, ending);
     return 'ended';
@@ -447,6 +467,8 @@ export class CommandRunner {
     }
   }
 }
+
+const LOOK_FOR_ACTION_MS = 1_000;
 
 class MayNoLonger extends Error {}
 

@@ -1,5 +1,5 @@
-import { ActionSet, Announcer } from '@callboard/actions';
-import { openAdapters, type Adapters } from '@callboard/adapters';
+import { ActionSet, Announcer, Catalog } from '@callboard/actions';
+import { Handovers, NatsServices, openAdapters, type Adapters, type Callbacks } from '@callboard/adapters';
 import {
   BUCKET,
   AckedPublisher,
@@ -36,7 +36,14 @@ export interface Runner {
 
 export async function createRunner(config: RunnerConfig, log: Logger): Promise<Runner> {
   const actions = await loadActions(config.actionModules, process.env);
-  const adapters = config.adapters ? await openAdapters(config.adapters, process.env, log) : undefined;
+  const adapters = config.adapters
+    ? await openAdapters(config.adapters, {
+        env: process.env,
+        log,
+        callbacks: callbacksOf(config),
+        handovers: () => handovers,
+      })
+    : undefined;
   for (const action of adapters?.actions ?? []) actions.add(action);
   const nc = await connectNats({
     servers: config.natsUrl,
@@ -44,6 +51,11 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     name: config.instance,
     ...(config.natsCreds && { credsFile: config.natsCreds }),
   });
+  const handovers = await Handovers.open(nc);
+  const registry = await KeyValueStore.open(nc, BUCKET.actions);
+  const catalog = new Catalog(registry, (error) => log.warn({ err: error }, 'the registry could not be read'));
+  const services = new NatsServices(nc, catalog);
+  await catalog.start();
   const publisher = new AckedPublisher(nc);
   const metrics = new RunnerMetrics();
   const outcomes = new OutcomePublisher(publisher, config.instance);
@@ -53,6 +65,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   });
   const commands = new CommandRunner({
     actions,
+    elsewhere: (id) => services.find(id),
     outcomes,
     attempts: await AttemptLog.open(nc, publisher),
     inputs,
@@ -88,11 +101,8 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   const deadlines = await DeadlineKeeper.start(nc, outcomes, (error) =>
     log.warn({ err: error }, 'a deadline could not be kept; trying again'),
   );
-  const announcer = new Announcer(
-    await KeyValueStore.open(nc, BUCKET.actions),
-    actions,
-    { service: config.service, instance: config.instance },
-    (error) => log.warn({ err: error }, 'the actions could not be announced'),
+  const announcer = new Announcer(registry, actions, { service: config.service, instance: config.instance }, (error) =>
+    log.warn({ err: error }, 'the actions could not be announced'),
   );
   const ops = new OpsServer({
     host: config.opsHost,
@@ -107,9 +117,19 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     transport,
     ops,
     close: () => {
+      services.close();
+      catalog.stop();
+      handovers.close();
       deadlines.stop();
       inputs.close();
       halts.close();
     },
   };
+}
+
+/** Far sides report only where the runner can say where, and with what token. */
+function callbacksOf({ resultsUrl, resultsKey }: RunnerConfig): Callbacks | undefined {
+  return resultsUrl && resultsKey
+    ? { url: resultsUrl.replace(/\/$/, ''), key: Buffer.from(resultsKey, 'base64') }
+    : undefined;
 }

@@ -20,6 +20,8 @@ export interface ActionDescriptor {
   ordering: Ordering;
   /** What undoes this action, for sagas: an action id that takes `{args, result}`. */
   compensation?: string;
+  /** Where commands go when the action is served by a process that is not ours; absent when a runner has its code. */
+  binding?: Binding;
   /** How an MCP client meets it. */
   surface: Surface;
   /** Kinds of input the caller must be able to give; without them the call is refused before it is accepted. */
@@ -58,6 +60,12 @@ export type TaskSupport = 'optional' | 'required' | 'never';
 
 /** `halt`: none begins until an operator has redriven or discarded the dead letter. */
 export type OnDeadLetter = 'continue' | 'halt';
+
+/** `nats`: commands are sent to the subject, to whichever process takes them. */
+export interface Binding {
+  kind: 'nats';
+  subject: string;
+}
 
 export type InputKind = 'elicitation' | 'sampling' | 'roots';
 

@@ -19,6 +19,7 @@ export {
 export type {
   ActionAttributes,
   ActionDescriptor,
+  Binding,
   InputKind,
   OnDeadLetter,
   Ordering,

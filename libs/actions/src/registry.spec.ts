@@ -124,6 +124,84 @@ describe('the registry', () => {
     });
   });
 
+  describe('of processes that are not ours', () => {
+    const remote = (id: string, more: object = {}) => ({
+      id,
+      description: 'of a far side',
+      input_schema: { type: 'object' },
+      binding: { kind: 'nats', subject: 'svc.git' },
+      ...more,
+    });
+    let service: KeyValueStore;
+    beforeEach(async () => {
+      service = await KeyValueStore.open(await nats.connect('service'), BUCKET.actions);
+    });
+
+    async function announceRemote(instance: string, ...descriptors: unknown[]): Promise<void> {
+      await service.put(`remote.catalogs.${instance}`, Buffer.from(JSON.stringify(descriptors)), { ttlMs: 60_000 });
+      const beat = Buffer.from(JSON.stringify({ service: 'far', catalog: instance }));
+      await service.put(`remote.services.far.${instance}`, beat, { ttlMs: 60_000 });
+    }
+
+    it('lists what they announce, with our defaults for what they leave out, and who serves it', async () => {
+      await announceRemote('one', remote('git.clone', { attributes: { idempotent: true }, secret: 1 }));
+      await announceRemote('two', remote('git.clone', { attributes: { idempotent: true }, secret: 1 }));
+      await listed('git.clone');
+      await waitFor(() => catalog.get('git.clone')?.instances === 2, { what: 'both' });
+      expect(catalog.get('git.clone')).toEqual({
+        id: 'git.clone',
+        description: 'of a far side',
+        input_schema: { type: 'object' },
+        attributes: { read_only: false, destructive: true, idempotent: true, open_world: true },
+        deadline_ms: 60_000,
+        retry: { max_attempts: 5, backoff_ms: 200, max_backoff_ms: 30_000 },
+        ordering: 'principal',
+        surface: { kind: 'tool' },
+        binding: { kind: 'nats', subject: 'svc.git' },
+        service: 'far',
+        instances: 2,
+      });
+      expect([...catalog.announcers('git.clone')].sort()).toEqual([
+        'remote.services.far.one',
+        'remote.services.far.two',
+      ]);
+    });
+
+    it('leaves out, and tells of, each of their actions that cannot be read', async () => {
+      await announceRemote(
+        'one',
+        remote('git.clone'),
+        null,
+        remote('git.a', { binding: undefined }),
+        remote('git.b', { binding: { kind: 'nats', subject: 'cmd.>' } }),
+        remote('git.c', { binding: { kind: 'nats', subject: 'svc.git.cancel' } }),
+        remote('git.d', { deadline_ms: '1' }),
+        remote('git.e', { ordering: 'key' }),
+        remote('git f'),
+        remote('git.g', { input_schema: { type: 'nonsense' } }),
+      );
+      await listed('git.clone');
+      expect(errors).toHaveLength(8);
+    });
+
+    it('lets none of them speak for one of ours', async () => {
+      const beat = Buffer.from(JSON.stringify({ service: 'git', catalog: 'x' }));
+      for (const key of ['services.git.git-9', 'catalogs.x']) {
+        await expect(service.put(key, beat, { ttlMs: 60_000 })).rejects.toThrow();
+      }
+    });
+
+    it('keeps a name for the one of ours that has it', async () => {
+      await announceRemote('one', remote('git.clone'), remote('git.pull'));
+      await listed('git.clone', 'git.pull');
+      const ours = await announce('zeta', 'z-1', new ActionSet([action('git.clone', 'of ours')]));
+      await waitFor(() => catalog.get('git.clone')?.service === 'zeta', { what: 'ours' });
+      expect(catalog.get('git.clone')).not.toHaveProperty('binding');
+      await ours.stop();
+      await waitFor(() => catalog.get('git.clone')?.service === 'far', { what: 'theirs again' });
+    });
+  });
+
   it('lists what it listed over a crash of the server, and hears of what comes after', async () => {
     const set = new ActionSet([action('git.clone')]);
     await announce('git', 'git-1', set);

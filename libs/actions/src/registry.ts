@@ -7,6 +7,10 @@
  * The heartbeat is small, so beating often is cheap; when an instance dies its key expires, and what nobody else announces is gone.
  * Deleting the key at shutdown makes that immediate.
  *
+ * A process that is not ours announces in the same way under `remote.services.…` and `remote.catalogs.…`, which is all that its NATS
+ * user may write. What it says is checked; its actions have a binding, which tells runners where to send their commands; and it cannot
+ * take a name that one of ours has.
+ *
  * Invariants: an action is listed exactly while a live instance announces it (R1); readers never see half a catalog, because a
  * heartbeat is put only after the catalog that it names (R2).
  */
@@ -14,6 +18,7 @@ import { createHash } from 'node:crypto';
 import { CallboardError, encodeToken } from '@callboard/envelope';
 import type { ActionSet } from './action-set.js';
 import type { ActionDescriptor } from './descriptor.js';
+import { readRemoteDescriptor } from './remote-descriptor.js';
 
 /** What the registry needs of a key-value store; `libs/jetstream` has the real one. */
 export interface RegistryStore {
@@ -33,6 +38,7 @@ export const HEARTBEAT_TTL_MS = 30_000;
 const CATALOG_TTL_MS = 3_600_000;
 const CATALOG_REFRESH_MS = 1_200_000;
 const MAX_CATALOG_BYTES = 1_000_000;
+const REMOTE = 'remote.';
 
 /** Announces an `ActionSet` until it is stopped. */
 export class Announcer {
@@ -120,10 +126,11 @@ export interface CatalogView {
 /** Follows the registry. `view` is always the latest complete view. */
 export class Catalog {
   view: CatalogView = { version: '', actions: new Map() };
+  /** By key; `catalog` is the key of its catalog. */
   readonly #instances = new Map<string, { service: string; catalog: string }>();
   readonly #catalogs = new Map<string, ActionDescriptor[]>();
   readonly #listeners = new Set<(view: CatalogView, before: CatalogView) => void>();
-  #watch: { stop(): void } | undefined;
+  #watches: { stop(): void }[] = [];
   #rebuilding: Promise<void> = Promise.resolve();
 
   constructor(
@@ -132,21 +139,24 @@ export class Catalog {
   ) {}
 
   async start(): Promise<void> {
-    this.#watch = await this.store.watch('services.>', (key, value) => {
+    const onEntry = (key: string, value: Uint8Array | undefined) => {
       try {
         if (!this.#take(key, value)) return;
       } catch (error) {
         return this.onError(error);
       }
       this.#rebuilding = this.#rebuilding.then(() => this.#rebuild()).catch(this.onError);
-    });
+    };
+    for (const keys of ['services.>', `${REMOTE}services.>`]) this.#watches.push(await this.store.watch(keys, onEntry));
     await this.#rebuilding;
   }
 
   /** Takes a heartbeat, or its end, in. Returns whether there is something to rebuild. */
   #take(key: string, value: Uint8Array | undefined): boolean {
     if (value === undefined) return this.#instances.delete(key);
-    const { service, catalog } = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
+    const beat = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
+    const service = String(beat.service);
+    const catalog = `${key.startsWith(REMOTE) ? REMOTE : ''}catalogs.${beat.catalog}`;
     // A catalog that could not be read is tried again at the next beat.
     if (this.#instances.get(key)?.catalog === catalog && this.#catalogs.has(catalog)) return false;
     this.#instances.set(key, { service, catalog });
@@ -154,11 +164,23 @@ export class Catalog {
   }
 
   stop(): void {
-    this.#watch?.stop();
+    for (const watch of this.#watches) watch.stop();
   }
 
   get(actionId: string): RegisteredAction | undefined {
     return this.view.actions.get(actionId);
+  }
+
+  /** Is the instance of this key alive, whatever it announces? One that drains announces nothing any more. */
+  isAlive(key: string): boolean {
+    return this.#instances.has(key);
+  }
+
+  /** Keys of the live instances that announce an action. */
+  announcers(actionId: string): Set<string> {
+    const announces = ([, { catalog }]: [string, { catalog: string }]) =>
+      this.#catalogs.get(catalog)?.some(({ id }) => id === actionId);
+    return new Set([...this.#instances].filter(announces).map(([key]) => key));
   }
 
   onChange(listener: (view: CatalogView, before: CatalogView) => void): () => void {
@@ -168,21 +190,21 @@ export class Catalog {
 
   async #rebuild(): Promise<void> {
     const live = new Set([...this.#instances.values()].map(({ catalog }) => catalog));
-    for (const digest of live) {
-      if (this.#catalogs.has(digest)) continue;
+    for (const key of live) {
+      if (this.#catalogs.has(key)) continue;
       try {
-        const bytes = await this.store.get(`catalogs.${digest}`);
-        if (bytes) this.#catalogs.set(digest, JSON.parse(Buffer.from(bytes).toString()) as ActionDescriptor[]);
+        const bytes = await this.store.get(key);
+        if (bytes) this.#catalogs.set(key, this.#readCatalog(key, bytes));
       } catch (error) {
         // One that cannot be read must not hold the others back.
         this.onError(error);
       }
     }
-    for (const digest of this.#catalogs.keys()) if (!live.has(digest)) this.#catalogs.delete(digest);
+    for (const key of this.#catalogs.keys()) if (!live.has(key)) this.#catalogs.delete(key);
 
     const actions = new Map<string, RegisteredAction>();
-    // Sorted, so that every replica settles a name that two services claim in the same way: the first service keeps it.
-    for (const [, { service, catalog }] of [...this.#instances].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    // Sorted, so that every replica settles a name that two services claim in the same way: the first service keeps it, ours first.
+    for (const [, { service, catalog }] of [...this.#instances].sort(([a], [b]) => compareKeys(a, b))) {
       for (const descriptor of this.#catalogs.get(catalog) ?? []) {
         const known = actions.get(descriptor.id);
         if (!known) actions.set(descriptor.id, { ...descriptor, service, instances: 1 });
@@ -198,4 +220,24 @@ export class Catalog {
     this.view = { version, actions: sorted };
     if (version !== before.version) for (const listener of this.#listeners) listener(this.view, before);
   }
+
+  /** One action that cannot be read must not take the others of its service with it. */
+  #readCatalog(key: string, bytes: Uint8Array): ActionDescriptor[] {
+    const descriptors = JSON.parse(Buffer.from(bytes).toString()) as ActionDescriptor[];
+    if (!key.startsWith(REMOTE)) return descriptors;
+    if (!Array.isArray(descriptors)) throw new TypeError(`${key} is no list of descriptors`);
+    return descriptors.flatMap((descriptor) => {
+      try {
+        return [readRemoteDescriptor(descriptor)];
+      } catch (error) {
+        this.onError(error);
+        return [];
+      }
+    });
+  }
+}
+
+function compareKeys(a: string, b: string): number {
+  const remote = Number(a.startsWith(REMOTE)) - Number(b.startsWith(REMOTE));
+  return remote || (a < b ? -1 : 1);
 }

@@ -5,6 +5,7 @@ import { readAdapterFile } from './adapter-file.js';
 import { DownstreamServer, lookAt } from './mcp/downstream-server.js';
 import { mcpActions } from './mcp/mcp-actions.js';
 import { compare, readPin, writePin, type Drift, type Pin } from './mcp/pin.js';
+import { remoteAction, type RemoteDependencies } from './remote/remote-action.js';
 
 export interface Adapters {
   actions: ActionSet;
@@ -12,11 +13,18 @@ export interface Adapters {
   close(): Promise<void>;
 }
 
-/** @throws AdapterFileError when the file, or what it names, cannot be used. Nothing is connected. */
-export async function openAdapters(path: string, env: NodeJS.ProcessEnv, log: Logger): Promise<Adapters> {
+export interface AdapterDependencies extends RemoteDependencies {
+  env: NodeJS.ProcessEnv;
+  log: Logger;
+}
+
+/** @throws AdapterFileError when the file, or what it names, cannot be used. No far side is connected. */
+export async function openAdapters(path: string, deps: AdapterDependencies): Promise<Adapters> {
+  const { env, log } = deps;
   const file = await readAdapterFile(path, env);
   const actions = new ActionSet();
   const servers: DownstreamServer[] = [];
+  for (const config of file.actions) actions.add(remoteAction(config, deps, path));
   for (const config of file.mcp_servers) {
     const pin = await readPin(config);
     const server = new DownstreamServer(config, pin, log);

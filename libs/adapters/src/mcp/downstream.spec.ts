@@ -11,7 +11,7 @@ import { freePort } from '@callboard/nats-server';
 import { metrics, type Logger } from '@callboard/telemetry';
 import { installLocked, waitFor } from '@callboard/testing';
 import { stringify } from 'yaml';
-import { openAdapters, pinServers, type Adapters } from '../adapters.js';
+import { openAdapters, pinServers, type AdapterDependencies, type Adapters } from '../adapters.js';
 import { specContext } from '../spec-context.js';
 import type { Pin } from './pin.js';
 
@@ -78,6 +78,8 @@ async function write(...servers: object[]): Promise<string> {
 }
 
 const env = { SPEC_SECRET: 'hunter2' };
+/** MCP servers need nothing of the rest. */
+const deps = { env, log } as Partial<AdapterDependencies> as AdapterDependencies;
 
 /** Pins a server, changes the pin file as the spec wants, and opens its actions. */
 async function pinned(config: { name: string }, change: (pin: Pin) => void = () => undefined): Promise<Adapters> {
@@ -88,7 +90,7 @@ async function pinned(config: { name: string }, change: (pin: Pin) => void = () 
   const pin = JSON.parse(await readFile(file, 'utf8')) as Pin;
   change(pin);
   await writeFile(file, JSON.stringify(pin));
-  return (open = await openAdapters(path, env, log));
+  return (open = await openAdapters(path, deps));
 }
 
 function action(adapters: Adapters, name: string): ActionDefinition {
@@ -113,7 +115,7 @@ describe.each(['stdio', 'http'] as const)('the tools of a downstream MCP server 
     expect(descriptor.input_schema).not.toHaveProperty('$schema');
     await end(http.process);
     try {
-      await openAdapters(join(folder, 'adapters.yaml'), env, log);
+      await openAdapters(join(folder, 'adapters.yaml'), deps);
     } finally {
       http = await serveHttp(Number(new URL(http.url).port));
     }
@@ -243,6 +245,6 @@ describe('a pin', () => {
 
   it('that is missing keeps the runner from starting, with the way out', async () => {
     const path = await write(server('stdio', { pin: 'missing.json' }));
-    await expect(openAdapters(path, env, log)).rejects.toThrow('run "callboard adapters pin"');
+    await expect(openAdapters(path, deps)).rejects.toThrow('run "callboard adapters pin"');
   });
 });

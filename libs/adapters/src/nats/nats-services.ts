@@ -1,0 +1,52 @@
+/** The actions that processes of others announce, as a runner finds them: by the registry as it is now. */
+import { HEARTBEAT_TTL_MS, type ActionDefinition, type Catalog } from '@callboard/actions';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { serviceAction } from './service-action.js';
+
+/**
+ * Where an action is that this runner does not have: at a process that takes its commands over NATS; in another runner; or nowhere any
+ * more, but not for long, as while its process is started again.
+ */
+export type Found = { kind: 'here'; action: ActionDefinition } | { kind: 'elsewhere' } | { kind: 'lately' };
+
+/** For this long after its last instance has gone, an action is waited for. */
+const WAITED_FOR_MS = HEARTBEAT_TTL_MS;
+
+export class NatsServices {
+  readonly #actions = new Map<string, ActionDefinition>();
+  /** When each action went. */
+  readonly #gone = new Map<string, number>();
+  readonly #unsubscribe: () => void;
+
+  constructor(
+    private readonly nc: NatsConnection,
+    private readonly catalog: Catalog,
+  ) {
+    this.#unsubscribe = catalog.onChange((view, before) => {
+      this.#actions.clear();
+      const now = Date.now();
+      for (const [id, since] of this.#gone) if (now - since > WAITED_FOR_MS) this.#gone.delete(id);
+      for (const id of before.actions.keys()) if (!view.actions.has(id)) this.#gone.set(id, now);
+      for (const id of view.actions.keys()) this.#gone.delete(id);
+    });
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  find(actionId: string): Found | undefined {
+    const registered = this.catalog.get(actionId);
+    if (!registered) {
+      const since = this.#gone.get(actionId);
+      return since !== undefined && Date.now() - since < WAITED_FOR_MS ? { kind: 'lately' } : undefined;
+    }
+    if (!registered.binding) return { kind: 'elsewhere' };
+    let action = this.#actions.get(actionId);
+    if (!action) {
+      action = serviceAction(registered, this.nc, this.catalog);
+      this.#actions.set(actionId, action);
+    }
+    return { kind: 'here', action };
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * An action whose far side gets the command over HTTP or from a queue, and answers at the results endpoint or with its HTTP response.
+ * Read `run` top to bottom.
+ *
+ * A runner that dies while the far side works loses nothing: whoever runs the command next finds that it was handed over, does not
+ * hand it over again, and waits for the answer or finds it.
+ */
+import {
+  ActionError,
+  defineAction,
+  type ActionContext,
+  type ActionDefinition,
+  type ActionReturn,
+  type Reconciled,
+} from '@callboard/actions';
+import { LIMITS, callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
+import { AdapterFileError, type HttpTarget, type RemoteAction } from '../adapter-file.js';
+import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
+import { conclude, toReturn } from './conclude.js';
+import type { Handovers, Standing } from './handovers.js';
+
+/** Where far sides report, and the key of the tokens that let them. */
+export interface Callbacks {
+  url: string;
+  key: Uint8Array;
+}
+
+export interface RemoteDependencies {
+  handovers(): Handovers;
+  callbacks: Callbacks | undefined;
+}
+
+const MAX_DETAIL_CHARS = 1_000;
+/** The far side cannot have seen the request. */
+const NOT_REACHED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+/** @throws AdapterFileError when the action cannot work */
+export function remoteAction(config: RemoteAction, deps: RemoteDependencies, path: string): ActionDefinition {
+  const attributes = config.attributes ?? {};
+  const answersLater = config.queue !== undefined || config.http!.answer === 'callback';
+  if (answersLater && !deps.callbacks) {
+    throw new AdapterFileError(
+      `${path}: the far side of ${config.id} answers by callback: set CALLBOARD_RESULTS_URL and CALLBOARD_RESULTS_KEY`,
+    );
+  }
+  const far = new FarSide(config, deps);
+  try {
+    return defineAction({
+      id: config.id,
+      description: config.description,
+      ...(config.title !== undefined && { title: config.title }),
+      input: config.input,
+      ...(config.output && { output: config.output }),
+      attributes,
+      ...(config.deadline_ms !== undefined && { deadlineMs: config.deadline_ms }),
+      retry: adapterRetry(config.retry),
+      ...(config.ordering !== undefined && { ordering: config.ordering }),
+      run: guarded(attributes, (_, context) => (answersLater ? far.handOver(context) : far.ask(context))),
+      ...(answersLater && { reconcile: (_: JsonObject, context: ActionContext) => far.reconcile(context) }),
+    });
+  } catch (error) {
+    throw new AdapterFileError(`${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+class FarSide {
+  constructor(
+    private readonly config: RemoteAction,
+    private readonly deps: RemoteDependencies,
+  ) {}
+
+  /** The far side answers later, by callback. */
+  async handOver(context: ActionContext): Promise<ActionReturn> {
+    const standing = context.attempt === 1 ? { round: 1, handed: false } : await this.#standing(context);
+    if (!standing.handed) await this.#handOver(context, standing.round);
+    const answer = standing.answer ?? ((await context.answered(callbackKey(standing.round))) as unknown);
+    return conclude(answer as FarSideAnswer);
+  }
+
+  /** The response of the far side is its answer. */
+  async ask(context: ActionContext): Promise<ActionReturn> {
+    const response = await this.#post(context, {});
+    const text = await bounded(response, context.signal, () =>
+      unknownEnding(this.config.attributes ?? {}, `The answer of ${this.#host} did not come whole`),
+    );
+    try {
+      return toReturn(JSON.parse(text));
+    } catch {
+      throw new ActionError(`The answer of ${this.#host} is not JSON`);
+    }
+  }
+
+  /** `run` looks before it acts, so it may run again whenever there is something to be found. */
+  async reconcile(context: ActionContext): Promise<Reconciled> {
+    // What goes into a queue goes there once, however often it is put.
+    if (this.config.queue !== undefined) return 'not_done';
+    return (await this.#standing(context)).handed ? 'not_done' : 'unknown';
+  }
+
+  async #standing({ command }: ActionContext): Promise<Standing> {
+    try {
+      return await this.deps.handovers().standing(command, this.config.queue);
+    } catch (error) {
+      throw notDone('It cannot be told now how the command stands with its far side', error);
+    }
+  }
+
+  async #handOver(context: ActionContext, round: number): Promise<void> {
+    const { command } = context;
+    const { queue } = this.config;
+    const callback = this.#callback(context, round);
+    if (queue === undefined) {
+      const response = await this.#post(context, { callback });
+      await response.body?.cancel();
+      // For the next owner only; this one knows.
+      const noted = this.deps.handovers().store(command, round, undefined, { handed_at: new Date().toISOString() });
+      return noted.catch(() => undefined);
+    }
+    const message = { ...command, callback, attempt: context.attempt, fence: context.fence };
+    try {
+      await this.deps.handovers().store(command, round, queue, message);
+    } catch (error) {
+      throw notDone(`The queue ${queue} does not take the command now`, error);
+    }
+  }
+
+  #callback({ command, attempt, deadlineAt }: ActionContext, round: number): JsonObject {
+    const { url, key } = this.deps.callbacks!;
+    const { tenant_id: tenantId, correlation_id: correlationId } = command;
+    const right = { tenantId, correlationId, round, attempt, deadlineAt: deadlineAt.getTime() };
+    return { url: `${url}/${encodeURIComponent(correlationId)}`, token: writeCallbackToken(key, right) };
+  }
+
+  get #host(): string {
+    return new URL(this.config.http!.url).host;
+  }
+
+  /** Resolves with a response of the 2xx family; sorts every other ending by what may happen next. */
+  async #post(context: ActionContext, more: JsonObject): Promise<Response> {
+    const target = this.config.http!;
+    const attributes = this.config.attributes ?? {};
+    let response: Response;
+    try {
+      response = await fetch(target.url, {
+        method: 'POST',
+        headers: { ...headersFor(context), ...target.headers },
+        body: JSON.stringify({ ...context.command, ...more }),
+        // A redirect would carry the command, and its token, to somebody whom nobody has named.
+        redirect: 'manual',
+        signal: AbortSignal.any([context.signal, AbortSignal.timeout(target.timeout_ms)]),
+      });
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      const { code } = ((error as Error).cause ?? {}) as { code?: string };
+      throw code !== undefined && NOT_REACHED.has(code)
+        ? notDone(`${this.#host} cannot be reached`, error)
+        : unknownEnding(attributes, `The connection to ${this.#host} broke, or it took too long`, error);
+    }
+    if (response.ok) return response;
+    throw await this.#refusal(response, target, context.signal);
+  }
+
+  async #refusal(response: Response, target: HttpTarget, signal: AbortSignal): Promise<ActionError> {
+    const { status } = response;
+    const detail = await problemDetail(response, signal);
+    const message = `${this.#host} answered ${status}${detail}`;
+    if (target.retryable_statuses.includes(status)) return notDone(message);
+    return status >= 500 ? unknownEnding(this.config.attributes ?? {}, message) : new ActionError(message);
+  }
+}
+
+function headersFor({ command, idempotencyKey, attempt, fence }: ActionContext): Record<string, string> {
+  return {
+    'Content-Type': 'application/json',
+    'Idempotency-Key': idempotencyKey,
+    'X-Callboard-Attempt': String(attempt),
+    'X-Callboard-Fence': String(fence),
+    ...(command.traceparent && { traceparent: command.traceparent }),
+    ...(command.tracestate && { tracestate: command.tracestate }),
+  };
+}
+
+/** What a problem document says of itself; nothing of any other body. */
+async function problemDetail(response: Response, signal: AbortSignal): Promise<string> {
+  if (!response.headers.get('content-type')?.startsWith('application/problem+json')) {
+    await response.body?.cancel();
+    return '';
+  }
+  const text = await bounded(response, signal, () => undefined).catch(() => '');
+  try {
+    const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown };
+    const said = [detail, title].find((part) => typeof part === 'string') as string | undefined;
+    return said === undefined ? '' : `: ${said.slice(0, MAX_DETAIL_CHARS)}`;
+  } catch {
+    return '';
+  }
+}
+
+/** A body of at most what an outcome can hold. */
+async function bounded(
+  response: Response,
+  signal: AbortSignal,
+  broken: () => ActionError | undefined,
+): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response.body ?? []) {
+      size += chunk.byteLength;
+      if (size > LIMITS.outcomeBytes) break;
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw broken() ?? error;
+  }
+  if (size > LIMITS.outcomeBytes)
+    throw new ActionError('The far side answered more than can be kept', { code: 'payload_too_large' });
+  return Buffer.concat(chunks).toString('utf8');
+}
