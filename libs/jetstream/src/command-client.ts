@@ -141,8 +141,6 @@ export class CommandClient {
   readonly #waiters = new Map<string, Waiter[]>();
   /** By subject of the progress; only waiters that listen. */
   readonly #listeners = new Map<string, Waiter[]>();
-  /** By the subject of all questions; only waiters that listen. */
-  readonly #asked = new Map<string, Waiter[]>();
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #acceptTimeoutMs: number;
@@ -180,11 +178,14 @@ export class CommandClient {
     nc.subscribe(`${LIVE_PREFIX}.input.>`, {
       callback: (error, message) => {
         if (error) return;
-        const all = message.subject.slice(LIVE_PREFIX.length + 1, message.subject.lastIndexOf('.'));
-        for (const waiter of this.#asked.get(`${all}.*`) ?? []) void this.#tellInputs(waiter);
+        const [, , tenant, id] = message.subject.split('.');
+        for (const waiter of this.#waiters.get(`out.${tenant}.${id}`) ?? []) void this.#tellInputs(waiter);
       },
     });
-    this.#sweep = setInterval(() => this.#checkWaiters(Date.now()), SWEEP_MS).unref();
+    this.#sweep = setInterval(() => {
+      const now = Date.now();
+      for (const waiter of this.#all()) this.#checkIfDue(waiter, now);
+    }, SWEEP_MS).unref();
     this.#unsubscribe = onConnectionChange(nc, (change) => {
       if (change === 'connected') for (const waiter of this.#all()) this.#lookAgain(waiter);
     });
@@ -226,7 +227,7 @@ export class CommandClient {
         (asked !== '' && (await this.#joinEnded(envelope, asked))) || (await this.#publish(envelope, data, asked));
       await waiter.kept;
       waiter.accepted = true;
-      if (waiter.onInput && replayed) void this.#tellInputs(waiter);
+      if (replayed) void this.#tellInputs(waiter);
       return this.#submission(waiter, replayed, outcome);
     } catch (error) {
       this.#forget(waiter);
@@ -240,8 +241,7 @@ export class CommandClient {
     waiter.accepted = true;
     waiter.kept = Promise.resolve();
     this.#lookAgain(waiter);
-    if (waiter.onInput) void this.#tellInputs(waiter);
-    this.#checkWaiters(Date.now());
+    this.#checkIfDue(waiter, Date.now());
     return this.#submission(waiter, true, outcome);
   }
 
@@ -309,9 +309,10 @@ export class CommandClient {
   }
 
   async #tellInputs(waiter: Waiter): Promise<void> {
+    if (!waiter.onInput) return;
     try {
       const open = await this.#openInputs(waiter.tenantId, waiter.correlationId);
-      if (Object.keys(open).length > 0) waiter.onInput?.(open);
+      if (Object.keys(open).length > 0) waiter.onInput(open);
     } catch {
       // The next look at the waiter asks again.
       waiter.checkAt = 0;
@@ -360,7 +361,6 @@ export class CommandClient {
     for (const waiter of this.#all()) waiter.reject(new CallboardError('unavailable', 'This front end is stopping'));
     this.#waiters.clear();
     this.#listeners.clear();
-    this.#asked.clear();
     this.#publisher.close();
   }
 
@@ -413,8 +413,7 @@ export class CommandClient {
     const ended = await this.#read(STREAM.outcomes, { last_by_subj: subject }, envelope);
     if (!ended) return false;
     if (ended.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
-    for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
-    this.#checkWaiters(Date.now());
+    this.#lookNow(subject);
     return true;
   }
 
@@ -428,11 +427,21 @@ export class CommandClient {
     // Its age took it away in this very moment: the same call made again stores it anew.
     if (!stored) throw toClientError(new Error('the earlier command is gone'), envelope.correlation_id);
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
-    for (const waiter of this.#waiters.get(subject) ?? []) this.#lookAgain(waiter);
-    if (stored.header.get(SUBMISSION_HEADER) === submission) return false;
+    if (stored.header.get(SUBMISSION_HEADER) === submission) {
+      this.#lookNow(subject);
+      return false;
+    }
     if (stored.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
-    this.#checkWaiters(Date.now());
+    this.#lookNow(subject);
     return true;
+  }
+
+  /** Those who wait for this outcome may have missed it. */
+  #lookNow(subject: string): void {
+    for (const waiter of this.#waiters.get(subject) ?? []) {
+      this.#lookAgain(waiter);
+      this.#checkIfDue(waiter, Date.now());
+    }
   }
 
   /** Asks again for as long as a publish would be tried: what is asked while the connection is down is lost. */
@@ -480,14 +489,12 @@ export class CommandClient {
     outcome.catch(() => undefined);
     add(this.#waiters, outcomeSubject(tenantId, correlationId), waiter);
     if (onProgress) add(this.#listeners, progressSubject(tenantId, correlationId), waiter);
-    if (onInput) add(this.#asked, inputSubject(tenantId, correlationId, '*'), waiter);
     return { waiter, outcome };
   }
 
   #forget(waiter: Waiter): void {
     remove(this.#waiters, outcomeSubject(waiter.tenantId, waiter.correlationId), waiter);
     if (waiter.onProgress) remove(this.#listeners, progressSubject(waiter.tenantId, waiter.correlationId), waiter);
-    if (waiter.onInput) remove(this.#asked, inputSubject(waiter.tenantId, waiter.correlationId, '*'), waiter);
   }
 
   #settle(waiters: readonly Waiter[], data: Uint8Array): void {
@@ -509,7 +516,7 @@ export class CommandClient {
   #lookAgain(waiter: Waiter): void {
     waiter.checkAt = 0;
     if (waiter.onProgress) void this.#catchUp(waiter);
-    if (waiter.onInput && waiter.accepted) void this.#tellInputs(waiter);
+    if (waiter.accepted) void this.#tellInputs(waiter);
   }
 
   #hear(waiter: Waiter, data: Uint8Array, sequence: number, before: number): void {
@@ -550,20 +557,18 @@ export class CommandClient {
     }
   }
 
-  #checkWaiters(now: number): void {
-    for (const waiter of this.#all()) {
-      if (now >= waiter.checkAt) {
-        waiter.checkAt = now + Math.min(LAST_CHECK_MS, FIRST_CHECK_MS * 2 ** waiter.checks++);
-        void this.#check(waiter);
-      }
-      if (waiter.accepted && !waiter.kept && now >= waiter.scheduleFrom) {
-        // What fails here is tried at the next sweep.
-        this.#keep(waiter).catch(() => undefined);
-      }
-      if (waiter.accepted && now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
-        waiter.expiring = true;
-        void this.#expire(waiter);
-      }
+  #checkIfDue(waiter: Waiter, now: number): void {
+    if (now >= waiter.checkAt) {
+      waiter.checkAt = now + Math.min(LAST_CHECK_MS, FIRST_CHECK_MS * 2 ** waiter.checks++);
+      void this.#check(waiter);
+    }
+    if (waiter.accepted && !waiter.kept && now >= waiter.scheduleFrom) {
+      // What fails here is tried at the next sweep.
+      this.#keep(waiter).catch(() => undefined);
+    }
+    if (waiter.accepted && now >= waiter.deadlineAt + DEADLINE_GRACE_MS && !waiter.expiring) {
+      waiter.expiring = true;
+      void this.#expire(waiter);
     }
   }
 
@@ -572,6 +577,7 @@ export class CommandClient {
     try {
       const message = await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
       const waiters = this.#waiters.get(subject);
+      if (!message) void this.#tellInputs(waiter);
       if (!message || !waiters) return;
       // Whose outcome is found here may have missed progress too.
       for (const each of waiters) each.behind ||= each.onProgress !== undefined;
