@@ -124,7 +124,7 @@ async function serverParts(
     log.warn('CALLBOARD_REQUEST_STATE_KEY is not set: calls that need several rounds work with one replica only');
   }
   const secret = config.requestStateKey === '' ? randomBytes(32) : Buffer.from(config.requestStateKey, 'base64');
-  const handles = await Handles.open(nc, commands);
+  const handles = await Handles.open(nc, commands, admission);
   const onError = warn(log, 'a command could not be cancelled for a caller that went away');
   return {
     catalog,

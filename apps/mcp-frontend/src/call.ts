@@ -20,7 +20,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { acceptedRecord, type CommandClient, type Ended, type OpenInputs, type Submission } from '@callboard/jetstream';
+import type { CommandClient, Ended, OpenInputs, Submission } from '@callboard/jetstream';
 import type { Admission } from './admission.js';
 import type { Handles, Held } from './handles.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
@@ -113,7 +113,7 @@ export class Invoker {
         this.admission.leave(call.principal);
         return asRound(toResult(call.action.surface.kind, turn, replayed));
       }
-      void this.#countUntilEnded(call.principal, command, submission);
+      void this.handles.countUntilEnded(call.principal, command, submission);
       const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
       return await this.#answerEarly(call, { command, submission, handle, goesOn, replayed }, turn);
     } catch (error) {
@@ -144,19 +144,6 @@ export class Invoker {
     return action.task === 'required' || action.long_running ? 0 : this.syncWindowMs;
   }
 
-  /** Of a command that goes on without its caller nothing is held in memory but its name. */
-  async #countUntilEnded(principal: Principal, command: CommandEnvelope, submission: Submission): Promise<void> {
-    try {
-      await submission.keep();
-      submission.release();
-      await this.commands.watch(acceptedRecord(command)).outcome;
-    } catch {
-      // It could not be kept now: it is waited for as it was.
-      await submission.outcome.catch(() => undefined);
-    }
-    this.admission.leave(principal);
-  }
-
   /** The call is over before its command is. */
   async #answerEarly(call: Invocation, awaited: Awaited, turn: Exclude<Turn, Outcome>): Promise<JsonObject> {
     const { command, submission, handle, goesOn, replayed } = awaited;
@@ -166,7 +153,7 @@ export class Invoker {
     }
     if (handle) {
       await submission.keep();
-      return handle === 'task' ? createdTask(command) : acceptedForLater(command.correlation_id, replayed);
+      return handle === 'task' ? createdTask(command, replayed) : acceptedForLater(command.correlation_id, replayed);
     }
     const { inputs } = turn as { inputs: OpenInputs };
     if (!canAnswer(call, inputs)) {

@@ -117,7 +117,7 @@ export class FrontendConfig {
   )
   @IsInt()
   @Min(1)
-  maxCommandsPerTenant: number = 8_192;
+  maxCommandsPerTenant: number = 65_536;
 
   @FromEnv(
     'CALLBOARD_MAX_COMMANDS_PER_PRINCIPAL',
@@ -125,7 +125,7 @@ export class FrontendConfig {
   )
   @IsInt()
   @Min(1)
-  maxCommandsPerPrincipal: number = 2_048;
+  maxCommandsPerPrincipal: number = 16_384;
 
   @FromEnv('CALLBOARD_SESSION_TTL_MS', 'How long a 2025-era session lives after its last use')
   @IsInt()

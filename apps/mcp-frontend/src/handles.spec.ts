@@ -153,7 +153,7 @@ describe('a call of a client that takes tasks', () => {
       ttlMs: 86_400_000,
       pollIntervalMs: 500,
     };
-    expect(created).toEqual({ resultType: 'task', status: 'working', ...task });
+    expect(created).toEqual({ resultType: 'task', status: 'working', ...task, _meta: { [CORRELATION_ID]: taskId } });
     expect(await b.tasks.get(jane, taskId)).toEqual({ status: 'working', ...task });
     await expect(b.tasks.get(mallory, taskId)).rejects.toMatchObject({ code: -32602, message: 'Unknown task' });
     await expect(b.tasks.get({ ...jane, tenantId: 'other' }, taskId)).rejects.toMatchObject({ code: -32602 });
@@ -164,6 +164,13 @@ describe('a call of a client that takes tasks', () => {
       result: { resultType: 'complete', ...text('done'), _meta: { [CORRELATION_ID]: taskId } },
     });
     expect(Date.parse(String(done.lastUpdatedAt))).toBeGreaterThan(Date.parse(command.issued_at));
+  });
+
+  it('is the same task when it is made again under its idempotency key, and says so', async () => {
+    const again = call({ ...asTask, meta: { 'io.callboard/idempotency_key': 'one task' } });
+    const [first, second] = [await a.invoker.invoke(again), await b.invoker.invoke(again)];
+    expect(second).toMatchObject({ taskId: first.taskId, _meta: { 'io.callboard/replayed': true } });
+    await runner.end(await runner.next());
   });
 
   it.each([

@@ -28,10 +28,12 @@ import {
   type CommandClient,
   type CommandState,
   type OpenInputs,
+  type Submission,
 } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Admission } from './admission.js';
 import type { Principal } from './call.js';
 
 /** What a handle stands for now. `createdAt` is when its first command was accepted. */
@@ -57,11 +59,29 @@ const MAX_ROUNDS = 16;
 export class Handles {
   private constructor(
     private readonly commands: CommandClient,
+    private readonly admission: Admission,
     private readonly jsm: JetStreamManager,
   ) {}
 
-  static async open(nc: NatsConnection, commands: CommandClient): Promise<Handles> {
-    return new Handles(commands, await jetstreamManager(nc, { checkAPI: false, timeout: READ_TIMEOUT_MS }));
+  static async open(nc: NatsConnection, commands: CommandClient, admission: Admission): Promise<Handles> {
+    const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: READ_TIMEOUT_MS });
+    return new Handles(commands, admission, jsm);
+  }
+
+  /**
+   * The command, which was counted in, goes on without its caller: it is counted out when it has ended. Until then nothing of it is held
+   * in memory but its name. Does not reject.
+   */
+  async countUntilEnded(principal: Principal, command: CommandEnvelope, submission: Submission): Promise<void> {
+    try {
+      await submission.keep();
+      submission.release();
+      await this.commands.watch(acceptedRecord(command)).outcome;
+    } catch {
+      // It could not be kept now: it is waited for as it was.
+      await submission.outcome.catch(() => undefined);
+    }
+    this.admission.leave(principal);
   }
 
   /** @throws CallboardError `unavailable` when the streams cannot be read */
@@ -140,9 +160,14 @@ export class Handles {
     const state = outcome.result!['requestState'];
     if (typeof state === 'string') command.request_state = state;
     else delete command.request_state;
-    const submission = await this.commands.submit(command);
+    const principal = { tenantId: command.tenant_id, userId: command.user_id };
+    this.admission.enter(principal, true);
+    const submission = await this.commands.submit(command).catch((error: unknown) => {
+      this.admission.leave(principal);
+      throw error;
+    });
+    void this.countUntilEnded(principal, command, submission);
     await submission.keep();
-    submission.release();
     return { kind: 'open', accepted: acceptedRecord(command), inputs: {} };
   }
 

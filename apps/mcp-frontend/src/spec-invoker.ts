@@ -19,8 +19,8 @@ export type SpecInvoker = Awaited<ReturnType<typeof startInvoker>>;
 export async function startInvoker(nc: NatsConnection, options: SpecInvokerOptions = {}) {
   const { maxPerTenant = 1_000, maxPerPrincipal = 1_000, syncWindowMs = 200 } = options;
   const commands = await CommandClient.start(nc, { instance: options.instance ?? 'spec front end' });
-  const handles = await Handles.open(nc, commands);
   const admission = new Admission({ maxPerTenant, maxPerPrincipal }, () => undefined);
+  const handles = await Handles.open(nc, commands, admission);
   const faults: unknown[] = [];
   const invoker = new Invoker(commands, handles, admission, syncWindowMs, (error) => faults.push(error));
   return { commands, handles, admission, invoker, tasks: new Tasks(handles, commands), faults };

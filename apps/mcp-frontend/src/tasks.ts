@@ -12,7 +12,7 @@ import { CLIENT_CAPABILITIES_META_KEY, ProtocolError } from '@modelcontextprotoc
 import type { Principal } from './call.js';
 import type { Handles, Held } from './handles.js';
 import { RPC } from './protocol-errors.js';
-import { asToolResult, toResult } from './results.js';
+import { asToolResult, resultMeta, toResult } from './results.js';
 
 export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks';
 
@@ -30,8 +30,8 @@ export function declaresTasks(meta: JsonObject | undefined): boolean {
 }
 
 /** What a call is answered with that has become a task. */
-export function createdTask({ correlation_id: taskId, issued_at: createdAt }: Ended): JsonObject {
-  return { resultType: 'task', ...task(taskId, 'working', createdAt, createdAt) };
+export function createdTask({ correlation_id: taskId, issued_at: createdAt }: Ended, replayed: boolean): JsonObject {
+  return { resultType: 'task', ...task(taskId, 'working', createdAt, createdAt), _meta: resultMeta(taskId, replayed) };
 }
 
 export type TaskStatus = 'working' | 'input_required' | 'completed' | 'failed' | 'cancelled';
