@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { ActionError, ActionSet, defineAction, type ActionContext, type ActionReturn } from '@callboard/actions';
+import {
+  ActionError,
+  ActionSet,
+  defineAction,
+  type ActionContext,
+  type ActionReturn,
+  type Reconciled,
+} from '@callboard/actions';
 import { LIMITS, commandSubject, type CommandEnvelope, type Outcome } from '@callboard/envelope';
 import {
   AckedPublisher,
@@ -31,6 +38,7 @@ let frontend: NatsConnection;
 let client: CommandClient;
 let sre: JetStreamManager;
 let consumers: CommandConsumer[] = [];
+const connections = new WeakMap<CommandConsumer, NatsConnection>();
 let opened: { close(): void }[] = [];
 const logged: unknown[] = [];
 /** What the action of the present test does. */
@@ -71,7 +79,9 @@ async function startRunner(instance = 'runner'): Promise<CommandConsumer> {
   const nc = await nats.connect('action-runner');
   const publisher = new AckedPublisher(nc);
   const inputs = await InputExchange.open(nc, publisher);
-  const halts = await Halts.open(nc);
+  const halts = await Halts.open(nc, (tenant, key, { resume_with: first }) => {
+    if (first !== undefined) consumer?.putFirst(tenant, key, first);
+  });
   opened.push(inputs, halts);
   const note = (fields: unknown, text: string) => logged.push([fields, text]);
   const commands = new CommandRunner({
@@ -85,17 +95,26 @@ async function startRunner(instance = 'runner'): Promise<CommandConsumer> {
     metrics,
     log: { info: note, warn: note, error: note } as unknown as Logger,
   });
-  const consumer = await CommandConsumer.start(nc, {
+  let consumer: CommandConsumer | undefined = undefined;
+  consumer = await CommandConsumer.start(nc, {
     instance,
     partitions: 1,
     concurrencyPerPartition: 16,
     windowBytesPerPartition: 16 * 1_048_576,
     handle: (delivery) => commands.run(delivery),
+    goesFirst: (tenant, key) => halts.get(tenant, key)?.resume_with,
     onStuck: () => logged.push('stuck'),
     onError: (error) => logged.push(error),
   });
   consumers.push(consumer);
+  connections.set(consumer, nc);
   return consumer;
+}
+
+/** As if the process had been killed: nothing more of it is heard, and nothing of it is stored. */
+async function kill(consumer: CommandConsumer): Promise<void> {
+  await connections.get(consumer)!.close();
+  await consumer.drain(0);
 }
 
 const once = (key: string, args = {}, more: Partial<CommandEnvelope> = {}) =>
@@ -446,5 +465,308 @@ describe('a command whose runner stops', () => {
     await waitFor(() => runner.running === 1, { what: 'the command running' });
     await runner.drain(0);
     expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
+  });
+});
+
+describe('a command whose runner was killed half-way', () => {
+  const reconciled: unknown[] = [];
+  let told: Reconciled | Error = 'unknown';
+
+  beforeAll(() => {
+    actions.add(
+      defineAction({
+        id: 'demo.careful',
+        description: '',
+        input,
+        retry: { max_attempts: 4, backoff_ms: 10, max_backoff_ms: 20 },
+        run: act,
+        reconcile: (_, { attempt }) => {
+          reconciled.push(attempt);
+          if (told instanceof Error) throw told;
+          return told;
+        },
+      }),
+    );
+  });
+  afterAll(() => void actions.remove('demo.careful'));
+
+  /** Hands a command to a runner that is killed while the action runs; returns what comes of it, and how often the action ran. */
+  async function killedHalfWay(
+    method: string,
+  ): Promise<{ outcome: Outcome; begun: number[]; envelope: CommandEnvelope }> {
+    const begun: number[] = [];
+    reconciled.length = 0;
+    let hang = true;
+    run = async (_, { attempt, signal }) => {
+      begun.push(attempt);
+      if (!hang) return 'done';
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new Error('killed');
+    };
+    const first = await startRunner('first');
+    const envelope = testCommand('key', {}, { method });
+    const outcome = outcomeOf(envelope);
+    await waitFor(() => begun.length === 1, { what: 'the action running' });
+    await kill(first);
+    hang = false;
+    await startRunner('second');
+    return { outcome: await outcome, begun, envelope };
+  }
+
+  it('is run again when its action is idempotent', async () => {
+    expect(await killedHalfWay('thrice')).toMatchObject({
+      outcome: { status: 'succeeded', attempts: 2 },
+      begun: [1, 2],
+    });
+  });
+
+  it('ends in doubt, and is not run again, when its action must not be repeated', async () => {
+    const { outcome, begun, envelope } = await killedHalfWay('once');
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'in_doubt', retryable: false }, attempts: 1 });
+    expect(begun).toEqual([1]);
+    expect(await facts(envelope)).toEqual(['begun 1', 'failed']);
+  });
+
+  it('is run again when its action can tell that it had no effect', async () => {
+    told = 'not_done';
+    const { outcome, begun } = await killedHalfWay('careful');
+    expect(outcome).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect([begun, reconciled]).toEqual([[1, 2], [1]]);
+  });
+
+  it('ends with the result that its action finds', async () => {
+    told = { result: 'found' };
+    const { outcome, begun } = await killedHalfWay('careful');
+    expect(outcome).toMatchObject({ status: 'succeeded', result: { content: [{ type: 'text', text: 'found' }] } });
+    expect([begun, reconciled]).toEqual([[1], [1]]);
+  });
+
+  it.each<[string, Reconciled | Error]>([
+    ['says that it cannot tell', 'unknown'],
+    ['fails unforeseen when it is asked', new Error('oops')],
+  ])('ends in doubt when its action %s', async (_, answer) => {
+    told = answer;
+    const { outcome, begun } = await killedHalfWay('careful');
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'in_doubt' } });
+    expect(begun).toEqual([1]);
+  });
+
+  it('is run, not doubted, when it had not begun, however much had been read ahead', async () => {
+    let begun = 0;
+    run = async ({ n }, { signal }) => {
+      begun += 1;
+      if (n !== 0) return 'done';
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new Error('killed');
+    };
+    const first = await startRunner('first');
+    const hanging = outcomeOf(once('key', { n: 0 }));
+    await waitFor(() => begun === 1, { what: 'the first running' });
+    const waiting = Promise.all([1, 2, 3].map((n) => outcomeOf(once('key', { n }))));
+    await waitFor(() => first.buffered === 4, { what: 'the others read ahead' });
+    await kill(first);
+    await startRunner('second');
+    expect(await hanging).toMatchObject({ error: { code: 'in_doubt' } });
+    for (const outcome of await waiting) expect(outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
+  });
+
+  it('again and again gives up, however patient its action is', async () => {
+    let begun = 0;
+    run = async (_, { signal }) => {
+      begun += 1;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new Error('killed');
+    };
+    const envelope = thrice('key');
+    const outcome = outcomeOf(envelope);
+    for (let n = 1; n <= 3; n++) {
+      const runner = await startRunner(`runner ${n}`);
+      await waitFor(() => begun === n, { what: `attempt ${n}` });
+      await kill(runner);
+    }
+    await startRunner('last');
+    expect(await outcome).toMatchObject({ status: 'dead_lettered', attempts: 3 });
+    expect(begun).toBe(3);
+  });
+});
+
+describe('a command that is cancelled', () => {
+  it('before it begins never does', async () => {
+    const begun: unknown[] = [];
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    run = async ({ n }) => {
+      begun.push(n);
+      if (n === 0) await released;
+      return 'done';
+    };
+    const runner = await startRunner();
+    const first = outcomeOf(once('key', { n: 0 }));
+    const envelope = once('key', { n: 1 });
+    const second = await client.submit(envelope);
+    await waitFor(() => runner.buffered === 2, { what: 'both read' });
+    expect(await client.cancel(envelope)).toBe('cancelled');
+    expect(await second.outcome).toMatchObject({ status: 'cancelled' });
+    release();
+    await first;
+    expect(await outcomeOf(once('key', { n: 2 }))).toMatchObject({ status: 'succeeded' });
+    expect(begun).toEqual([0, 2]);
+  });
+
+  it('while it runs is told to stop; its key goes on when it has, and what it brings late changes nothing', async () => {
+    const order: unknown[] = [];
+    let stop!: () => void;
+    const stopped = new Promise<void>((resolve) => (stop = resolve));
+    run = async ({ n }, { signal }) => {
+      order.push(n);
+      if (n !== 0) return 'done';
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      order.push((signal.reason as Error).message);
+      await stopped;
+      return 'too late';
+    };
+    await startRunner();
+    logged.length = 0;
+    const envelope = once('key', { n: 0 });
+    const submission = await client.submit(envelope);
+    const next = outcomeOf(once('key', { n: 1 }));
+    await waitFor(() => order.length === 1, { what: 'the action running' });
+    expect(await client.cancel(envelope)).toBe('cancelled');
+    expect(await submission.outcome).toMatchObject({ status: 'cancelled' });
+    await waitFor(() => order.length === 2, { what: 'the action told' });
+    stop();
+    expect(await next).toMatchObject({ status: 'succeeded' });
+    expect(order).toEqual([0, 'The command was cancelled', 1]);
+    expect(await client.lookup('acme', envelope.correlation_id)).toMatchObject({ status: 'cancelled' });
+    expect(logged).toContainEqual([
+      { correlation_id: envelope.correlation_id },
+      'a result came after its command had ended',
+    ]);
+  });
+
+  it('while it waits for another attempt makes none', async () => {
+    let begun = 0;
+    run = () => {
+      begun += 1;
+      throw new ActionError('later', { retryable: true });
+    };
+    actions.add(
+      defineAction({
+        id: 'demo.patient',
+        description: '',
+        input,
+        retry: { max_attempts: 3, backoff_ms: 60_000, max_backoff_ms: 60_000 },
+        run: act,
+      }),
+    );
+    const runner = await startRunner();
+    const envelope = testCommand('key', {}, { method: 'patient' });
+    const submission = await client.submit(envelope);
+    await waitFor(() => begun === 1 && runner.running === 0, { what: 'the first attempt over, and its place free' });
+    await client.cancel(envelope);
+    expect(await submission.outcome).toMatchObject({ status: 'cancelled' });
+    await waitFor(() => runner.buffered === 0, { what: 'the command gone' });
+    expect(begun).toBe(1);
+    actions.remove('demo.patient');
+  });
+});
+
+describe('an action that asks half-way', () => {
+  const ask = { method: 'elicitation/create', params: { message: 'Go on?' } };
+
+  it('goes on with the answer, holds no place while it waits, and asks once over a change of runner', async () => {
+    const effects: unknown[] = [];
+    run = async ({ n }, context) => {
+      if (n !== 0) return 'done';
+      const { go } = await context.ask({ go: ask });
+      effects.push(go);
+      return 'went on';
+    };
+    const first = await startRunner('first');
+    const envelope = thrice('key', { n: 0 }, { input_capabilities: ['elicitation'] });
+    const heard: unknown[] = [];
+    const { outcome } = await client.submit(envelope, { onInput: (open) => heard.push(open) });
+    await waitFor(() => heard.length > 0, { what: 'the question' });
+    expect(heard[0]).toEqual({ go: ask });
+    await waitFor(() => first.running === 0, { what: 'its place free' });
+    await kill(first);
+    await startRunner('second');
+    await client.answer('acme', envelope.correlation_id, 'go', { action: 'accept' });
+    expect(await outcome).toMatchObject({ status: 'succeeded', written_by: 'second' });
+    expect(effects).toEqual([{ action: 'accept' }]);
+  });
+
+  it('fails when the caller cannot answer, and is told to stop at its deadline', async () => {
+    run = async (_, context) => {
+      await context.ask({ go: ask });
+      return 'done';
+    };
+    await startRunner();
+    expect(await outcomeOf(once('a'))).toMatchObject({ status: 'failed', error: { code: 'input_unavailable' } });
+    const patient = once('b', {}, { input_capabilities: ['elicitation'], deadline_ms: 300 });
+    expect(await outcomeOf(patient)).toMatchObject({ status: 'deadline_exceeded' });
+    expect(await outcomeOf(once('b'))).toMatchObject({ status: 'failed' });
+  });
+});
+
+describe('a key that halts after a dead letter', () => {
+  const seen: unknown[] = [];
+  let halts: Halts;
+
+  beforeAll(async () => {
+    actions.add(
+      defineAction({
+        id: 'demo.strict',
+        description: '',
+        input,
+        attributes: { idempotent: true },
+        retry: { max_attempts: 2, backoff_ms: 1, max_backoff_ms: 1 },
+        onDeadLetter: 'halt',
+        run: act,
+      }),
+    );
+    halts = await Halts.open(await nats.connect('operator'));
+  });
+  afterAll(() => {
+    halts.close();
+    actions.remove('demo.strict');
+  });
+
+  const strict = (key: string, n: number) => testCommand(key, { n }, { method: 'strict' });
+
+  async function halted(key: string): Promise<{ later: Promise<Outcome>[]; runner: CommandConsumer }> {
+    seen.length = 0;
+    run = ({ n }) => {
+      seen.push(n);
+      if (n === 0) throw new ActionError('busy', { retryable: true });
+      return 'done';
+    };
+    const runner = await startRunner();
+    const first = await client.submit(strict(key, 0));
+    const later = [1, 2].map((n) => outcomeOf(strict(key, n)));
+    expect(await first.outcome).toMatchObject({ status: 'dead_lettered' });
+    await waitFor(() => halts.get('acme', key)?.correlation_id === first.correlationId, { what: 'the halt' });
+    expect(await outcomeOf(strict(`other than ${key}`, 3))).toMatchObject({ status: 'succeeded' });
+    expect(seen).toEqual([0, 0, 3]);
+    return { later, runner };
+  }
+
+  it('goes on when an operator takes the halt away, also after a change of runner', async () => {
+    const { later, runner } = await halted('discarded');
+    await kill(runner);
+    await startRunner('second');
+    await halts.release('acme', 'discarded');
+    for (const outcome of await Promise.all(later)) expect(outcome).toMatchObject({ status: 'succeeded' });
+    expect(seen).toEqual([0, 0, 3, 1, 2]);
+  });
+
+  it('goes on with the command that an operator puts first, and then with the rest', async () => {
+    const { later } = await halted('redriven');
+    const again = { ...strict('redriven', 9) };
+    await halts.halt('acme', 'redriven', { ...halts.get('acme', 'redriven')!, resume_with: again.correlation_id });
+    expect(await outcomeOf(again)).toMatchObject({ status: 'succeeded' });
+    for (const outcome of await Promise.all(later)) expect(outcome).toMatchObject({ status: 'succeeded' });
+    expect(seen).toEqual([0, 0, 3, 9, 1, 2]);
+    await waitFor(() => halts.get('acme', 'redriven') === undefined, { what: 'the halt gone' });
   });
 });

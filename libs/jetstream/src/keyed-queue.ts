@@ -70,7 +70,11 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   /** Puts an item of a line before all that have not begun. Returns whether there was one. */
   putFirst(key: string, which: (item: T) => boolean): boolean {
     const line = this.#lines.get(key);
-    return line?.items.putFirst(which, line.state === 'running' ? 1 : 0) ?? false;
+    if (!line?.items.putFirst(which, line.state === 'running' ? 1 : 0)) return false;
+    // What the line waited for was its first item's, which is another now.
+    if (line.state === 'waiting') this.#makeReady(line);
+    this.#start();
+    return true;
   }
 
   /** Gives the place of a running item to others while it waits for something outside. */
@@ -150,8 +154,9 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
     const { key } = line.items.first!;
     if (said) {
       line.state = 'waiting';
+      const wait = ++line.waits;
       void said.again.then(() => {
-        if (this.#stopped) return;
+        if (this.#stopped || line.state !== 'waiting' || line.waits !== wait) return;
         this.#makeReady(line);
         this.#start();
       });
@@ -180,6 +185,8 @@ class Line<T extends { readonly priority: Priority }> {
   readySince = 0;
   /** Only the entry that was made last counts. */
   ticket = 0;
+  /** Only what it waits for now counts. */
+  waits = 0;
   readonly #count: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
 
   constructor(item: T) {
