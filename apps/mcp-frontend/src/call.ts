@@ -72,10 +72,14 @@ interface Awaited {
   /** Does the command go on when its caller no longer wants the result? */
   goesOn: boolean;
   replayed: boolean;
+  waiting: Waiting;
 }
 
-/** What goes out sealed with a question: the state of an action that ended by asking, or which command is running and waits for the answers. */
-type Round = { state: string } | { running: string; goes_on: boolean };
+/**
+ * What goes out sealed with a question: the state of an action that ended by asking, or which command is running and waits for the answers,
+ * with the last of its progress that the caller has heard.
+ */
+type Round = { state: string } | { running: string; goes_on: boolean; heard: number };
 
 export class Invoker {
   constructor(
@@ -115,7 +119,7 @@ export class Invoker {
       }
       void this.handles.countUntilEnded(call.principal, command, submission);
       const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
-      return await this.#answerEarly(call, { command, submission, handle, goesOn, replayed }, turn);
+      return await this.#answerEarly(call, { command, submission, handle, goesOn, replayed, waiting }, turn);
     } catch (error) {
       if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? correlationId);
@@ -146,7 +150,7 @@ export class Invoker {
 
   /** The call is over before its command is. */
   async #answerEarly(call: Invocation, awaited: Awaited, turn: Exclude<Turn, Outcome>): Promise<JsonObject> {
-    const { command, submission, handle, goesOn, replayed } = awaited;
+    const { command, submission, handle, goesOn, replayed, waiting } = awaited;
     if (turn === 'cancelled' || turn === 'cut_off') {
       if (turn === 'cancelled' && !goesOn) this.commands.cancel(command).catch(this.onError);
       throw new CallboardError('cancelled', 'The caller went away');
@@ -162,25 +166,27 @@ export class Invoker {
       return { resultType: 'input_required', inputRequests: inputs };
     }
     await submission.keep();
-    return question(inputs, { running: command.correlation_id, goes_on: goesOn });
+    return question(inputs, { running: command.correlation_id, goes_on: goesOn, heard: waiting.heard });
   }
 
   /** A round of a command that waits for answers: they are stored, and the call waits for it again. */
   async #rejoin(
     call: Invocation,
     handle: Handle | undefined,
-    { running, goes_on: goesOn }: Extract<Round, { running: string }>,
+    round: Extract<Round, { running: string }>,
   ): Promise<JsonObject> {
+    const { running, goes_on: goesOn } = round;
     const held = await this.handles.answer(call.principal, running, call.inputResponses ?? {});
     if (!held) throw new CallboardError('not_found', 'The command that asked is forgotten', { correlationId: running });
     if (held.kind === 'ended') return asRound(toResult(call.action.surface.kind, held.outcome));
-    if (asks(held)) return question(held.inputs, { running, goes_on: goesOn });
-    const waiting = new Waiting(call);
+    if (asks(held)) return question(held.inputs, round);
+    const waiting = new Waiting(call, round.heard);
     const submission = this.commands.watch(held.accepted, waiting);
     const turn = await waiting.for(submission, this.#patience(call.action, handle));
     if (isOutcome(turn)) return asRound(toResult(call.action.surface.kind, turn));
     submission.release();
-    return this.#answerEarly(call, { command: held.accepted, submission, handle, goesOn, replayed: false }, turn);
+    const awaited = { command: held.accepted, submission, handle, goesOn, replayed: false, waiting };
+    return this.#answerEarly(call, awaited, turn);
   }
 
   /** Serves the tool `callboard.result`. */
@@ -205,7 +211,7 @@ export class Invoker {
     if (!held) throw new CallboardError('not_found', 'You have no command of that name', { correlationId });
     if (held.kind === 'ended') return asToolResult(toResult('tool', held.outcome));
     if (asks(held) && canAnswer(call, held.inputs)) {
-      return question(held.inputs, { running: correlationId, goes_on: true });
+      return question(held.inputs, { running: correlationId, goes_on: true, heard: 0 });
     }
     return stillRunning(correlationId, { progress, waitsForInput: asks(held) });
   }

@@ -7,6 +7,7 @@ import { startStack, waitFor, type TestStack } from '@callboard/testing';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema, type CallToolResult } from '@modelcontextprotocol/sdk/types.js';
+import { RawClient } from './sessions/spec-sessions.js';
 import { modernRequest, raw } from './spec-front.js';
 
 const ELICITATION = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} } };
@@ -143,6 +144,22 @@ describe('demo.approve', () => {
     expect(asked).toEqual(['Append 1 to legacy?']);
     expect(await appended('legacy')).toHaveLength(1);
     await client.close();
+  });
+});
+
+describe('a client of a 2025 revision that is asked, and cancels instead', () => {
+  it('has its command cancelled: the next of its key goes on', async () => {
+    const [, url] = stack.ready.mcp_urls as [string, string];
+    const client = await RawClient.connect(url, { capabilities: { elicitation: {} } });
+    const call = await client.call(url, 'demo.approve', { key: 'withdrawn', value: 1 });
+    const requestId = client.lastId;
+    for (let next = await call.nextMessage(); next?.message.method !== 'elicitation/create';)
+      next = await call.nextMessage();
+    const behind = on(0)('demo.append', { arguments: { key: 'withdrawn', value: 2 } }, {});
+    await client.send(url, { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } });
+    expect((await behind).json.result?.content).toEqual([{ type: 'text', text: 'appended 2 to withdrawn' }]);
+    // The question is taken back, and there is no response.
+    expect((await call.messages()).map(({ message }) => message.method)).toEqual(['notifications/cancelled']);
   });
 });
 

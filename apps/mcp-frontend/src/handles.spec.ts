@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { defineAction, inputRequired, type ActionDefinition, type RegisteredAction } from '@callboard/actions';
-import type { JsonObject } from '@callboard/envelope';
+import type { JsonObject, Progress } from '@callboard/envelope';
 import type { Ending } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { TaskRequired, type Invocation } from './call.js';
@@ -321,6 +321,24 @@ describe('a question of a running command', () => {
     expect(await result).toMatchObject({ ...text('done'), _meta: { [CORRELATION_ID]: command.correlation_id } });
     expect(await runner.waiting()).toBe(0);
     await waitFor(() => a.admission.open === 0, { what: 'no open command' });
+  });
+
+  it('does not repeat the progress that was told before it was asked', async () => {
+    const heard: unknown[] = [];
+    const onProgress = (fact: Progress) => heard.push(fact.kind === 'progress' && fact.progress);
+    const asked = a.invoker.invoke(call({ ...able, onProgress }));
+    const command = await runner.next();
+    await runner.progress(command, 1, 3);
+    await waitFor(() => heard.length === 1, { what: 'progress' });
+    await runner.ask(command, 'sure');
+    const round = { requestState: String((await asked).requestState), inputResponses: { sure: yes } };
+    const result = b.invoker.invoke(call({ ...able, ...round, onProgress }));
+    await runner.stored(`answer.acme.${command.correlation_id}.sure`);
+    await runner.progress(command, 2, 3);
+    await waitFor(() => heard.length > 1, { what: 'more progress' });
+    await runner.end(command);
+    await result;
+    expect(heard).toEqual([1, 2]);
   });
 
   it('that the caller cannot answer cancels its command', async () => {

@@ -236,14 +236,15 @@ describe('notifications/tasks', () => {
 });
 
 describe('a client that closes its response stream', () => {
-  const begin = (front: SpecFront, meta: JsonObject = {}): Socket => {
+  const begin = (front: SpecFront, meta: JsonObject = {}, method = 'tools/call'): Socket => {
+    const params = method === 'tools/call' ? { name: 'demo.hangs', arguments: {} } : { uri: 'spec://note/1' };
     const socket = connect(front.port, '127.0.0.1');
-    socket.write(modernRequest('tools/call', { name: 'demo.hangs', arguments: {} }, { meta }));
+    socket.write(modernRequest(method, params, { meta }));
     return socket;
   };
 
-  it('has cancelled its command', async () => {
-    const socket = begin(a);
+  it.each(['tools/call', 'resources/read'])('has cancelled its command: %s', async (method) => {
+    const socket = begin(a, {}, method);
     const command = await runner.next();
     socket.destroy();
     expect(await runner.stored(`out.default.${command.correlation_id}`)).toMatchObject({ status: 'cancelled' });

@@ -18,15 +18,28 @@ export type Turn = Outcome | { inputs: OpenInputs } | 'late' | Departure;
 export class Waiting implements SubmitOptions {
   readonly onProgress?: (fact: Progress, sequence: number) => void;
   readonly turn: Promise<Turn>;
+  /** Sequence of the last progress that was told. */
+  heard: number;
   #settle!: (turn: Turn) => void;
   #fail!: (error: unknown) => void;
 
-  constructor(private readonly waiter: Waiter) {
-    if (waiter.onProgress) this.onProgress = waiter.onProgress;
+  /** @param heard progress up to here was told before: it is not told again */
+  constructor(
+    private readonly waiter: Waiter,
+    heard = 0,
+  ) {
+    this.heard = heard;
+    if (waiter.onProgress) this.onProgress = (fact, sequence) => this.#tell(fact, sequence);
     this.turn = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
     });
+  }
+
+  #tell(fact: Progress, sequence: number): void {
+    if (sequence <= this.heard) return;
+    this.heard = sequence;
+    this.waiter.onProgress!(fact, sequence);
   }
 
   readonly onInput = (inputs: OpenInputs): void => this.#settle({ inputs });
