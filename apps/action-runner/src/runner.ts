@@ -60,6 +60,9 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   const metrics = new RunnerMetrics();
   const outcomes = new OutcomePublisher(publisher, config.instance);
   const inputs = await InputExchange.open(nc, publisher);
+  // Halts of before are told while this opens.
+  let transport: JetStreamServer | undefined;
+  const consumer = () => transport?.unwrap<CommandConsumer | undefined>();
   const halts = await Halts.open(nc, (tenantId, orderingKey, { resume_with: first }) => {
     if (first !== undefined) consumer()?.putFirst(tenantId, orderingKey, first);
   });
@@ -75,7 +78,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     metrics,
     log,
   });
-  const transport = new JetStreamServer(
+  transport = new JetStreamServer(
     () =>
       CommandConsumer.start(nc, {
         instance: config.instance,
@@ -96,7 +99,6 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
       }),
     config.drainTimeoutMs,
   );
-  const consumer = () => transport.unwrap<CommandConsumer | undefined>();
   metrics.observe(consumer);
   const deadlines = await DeadlineKeeper.start(nc, outcomes, (error) =>
     log.warn({ err: error }, 'a deadline could not be kept; trying again'),
@@ -107,7 +109,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   const ops = new OpsServer({
     host: config.opsHost,
     port: config.opsPort,
-    readiness: () => !nc.isClosed() && transport.unwrap<CommandConsumer | undefined>() !== undefined,
+    readiness: () => !nc.isClosed() && consumer() !== undefined,
   });
   return {
     nc,
