@@ -23,7 +23,7 @@ describe('docs/writing-actions.md', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('has modules that export an action set, as the runner wants them', () => {
-    expect(sets).toHaveLength(2);
+    expect(sets).toHaveLength(4);
     for (const set of sets) expect(set).toBeInstanceOf(ActionSet);
   });
 
@@ -41,11 +41,39 @@ describe('docs/writing-actions.md', () => {
   });
 
   it('asks before it removes, and removes nothing without a yes', async () => {
-    const remove = sets[1]!.get('ticket.remove')!;
+    const remove = actionOf('ticket.remove');
     const answering = (confirm?: object) =>
       remove.run({ number: 1 }, { inputResponses: { ...(confirm && { confirm }) } } as unknown as ActionContext);
     expect(await answering()).toMatchObject({ resultType: 'input_required' });
     expect(await answering({ action: 'decline' })).toBe('nothing was removed');
     expect(await answering({ action: 'accept', content: { sure: true } })).toBe('removed ticket 1');
   });
+
+  it('finds the letter that it has sent, and only that', async () => {
+    const send = actionOf('letter.send');
+    const context = (correlationId: string) => ({ correlationId, attempt: 1 }) as ActionContext;
+    const args = { to: 'jane', text: 'hello' };
+    expect(send.reconcile!(args, context('c_1'))).toBe('not_done');
+    expect(await send.run(args, context('c_1'))).toBe('sent to jane');
+    expect(send.reconcile!(args, context('c_1'))).toEqual({ result: 'sent to jane' });
+    expect(send.reconcile!(args, context('c_2'))).toBe('not_done');
+  });
+
+  it.each([
+    ['accept', '1.2 is out to all'],
+    ['decline', '1.2 stays with a few'],
+  ])('asks half-way, and obeys a %s', async (action, result) => {
+    const steps: unknown[] = [];
+    const context = {
+      progress: (n: number) => steps.push(n),
+      ask: (requests: object) => {
+        steps.push(Object.keys(requests));
+        return Promise.resolve({ go: { action } });
+      },
+    } as unknown as ActionContext;
+    expect(await actionOf('release.roll_out').run({ version: '1.2' }, context)).toBe(result);
+    expect(steps).toEqual([1, ['go']]);
+  });
+
+  const actionOf = (id: string) => sets.flatMap((set) => set.get(id) ?? [])[0]!;
 });
