@@ -146,32 +146,25 @@ if (!unshare) {
     async () => {
       const before = (await stack.readReady()).processes;
       const answers: Promise<Answer>[] = [];
+      let refused = 0;
       const calling = setInterval(() => {
-        const key = `call-${answers.length}`;
-        answers.push(
-          append(key).catch((error: Error) => ({
-            key,
-            error: { code: error.message, retryable: true },
-            correlationId: '',
-            tookMs: 0,
-          })),
-        );
+        const answer = append(`call-${answers.length}`);
+        answers.push(answer);
+        void answer.then(({ error }) => (refused += error ? 1 : 0));
       }, 50);
       await waitFor(() => answers.length > 10, { what: 'calls under way' });
       await fill(0);
       await says('nats-server cannot write to its disk');
-      const full = answers.length;
-      await waitFor(() => answers.length > full + 20, { what: 'calls to the full stack' });
+      await waitFor(() => refused > 20, { what: 'calls to the full stack', timeoutMs: 30_000 });
       clearInterval(calling);
-      const first = await Promise.all(answers);
       await makeRoom();
       await says('nats-server is back');
 
+      // Who was accepted has a result by now or gets it now; everybody else was told to come again.
+      const first = await Promise.all(answers);
       const refusals = first.flatMap(({ error }) => error ?? []);
-      expect(refusals.length).toBeGreaterThanOrEqual(20);
-      for (const error of refusals) expect(['overloaded', 'deadline_exceeded']).toContain(error.code);
-      for (const error of refusals.filter(({ code }) => code === 'overloaded')) {
-        expect(error).toMatchObject({ retryable: true, retry_after_ms: expect.any(Number) });
+      for (const error of refusals) {
+        expect(error).toMatchObject({ code: 'overloaded', retryable: true, retry_after_ms: expect.any(Number) });
       }
 
       // Everybody asks again: who had a result gets the same, who had none gets one.

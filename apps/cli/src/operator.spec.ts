@@ -1,5 +1,5 @@
 /** What an operator does with a running stack: dead letters, cancelled and scheduled commands. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack, waitFor, type TestStack } from '@callboard/testing';
@@ -138,5 +138,116 @@ describe('callboard dlq', () => {
   ])('refuses %s %s', async (option, value) => {
     const refused = await callboard('dlq', 'redrive', option, value);
     expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(option) });
+  });
+});
+
+describe('callboard commands cancel', () => {
+  interface Open {
+    correlation_id: string;
+    ordering_key: string;
+  }
+  const KEY = 'cancelled key';
+  const sleeping = (ms: number) => call('demo.sleep', { ms }, { 'io.callboard/ordering_key': KEY });
+  const open = (count: number) =>
+    waitFor(
+      async () => {
+        const found = await json<Open[]>('commands', 'list', '--key', KEY);
+        return found.length === count && found;
+      },
+      { what: `${count} open commands`, timeoutMs: 20_000 },
+    );
+
+  it(
+    'ends what runs and what waits, says which it was, and leaves alone what has ended',
+    async () => {
+      const first = sleeping(50_000);
+      const [running] = await open(1);
+      const second = sleeping(50_000);
+      const [, waiting] = await open(2);
+
+      const before = await json('commands', 'cancel', waiting!.correlation_id);
+      expect(before).toEqual({ correlation_id: waiting!.correlation_id, cancelled: true, started: false });
+      const { code, stdout } = await operate('commands', 'cancel', running!.correlation_id);
+      expect(stdout).toMatch(/is cancelled\. It had started/);
+      expect(code).toBe(0);
+      for (const called of [first, second]) expect(await called).toMatchObject({ code: 'cancelled' });
+      await expect(json('commands', 'list', '--key', KEY)).resolves.toEqual([]);
+
+      const { correlationId } = await sleeping(1);
+      const late = await operate('commands', 'cancel', correlationId);
+      expect(late).toMatchObject({ code: 1, stderr: `callboard: ${correlationId} had ended before: succeeded.\n` });
+      const unknown = await operate('commands', 'cancel', 'c_unknown');
+      expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/^callboard: No command c_unknown/) });
+    },
+    SLOW_MS,
+  );
+});
+
+describe('callboard commands schedule', () => {
+  const append = (value: string) => ['demo.append', '--args', JSON.stringify({ key: 'scheduled', value })];
+  const appended = async () =>
+    (await readFile(join(stack.dataDir, 'demo/append.log'), 'utf8').catch(() => ''))
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as { value: string }).value);
+  const count = async (value: string) => (await appended()).filter((each) => each === value).length;
+  const names = async () => (await json<{ name: string }[]>('commands', 'schedule', 'list')).map(({ name }) => name);
+
+  it(
+    'runs an action once at a time, and again and again until it is taken back',
+    async () => {
+      const cron = ['--cron', '0 0 5 * * *', '--time-zone', 'Europe/Berlin'];
+      await json('commands', 'schedule', 'create', 'nightly', ...append('nightly'), ...cron);
+      const at = new Date(Date.now() + 12_000).toISOString();
+      await json('commands', 'schedule', 'create', 'once', ...append('once'), '--at', at);
+      const listed = await json('commands', 'schedule', 'list');
+      expect(listed).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({
+            name: 'once',
+            next: at,
+            command: expect.objectContaining({ ordering_key: 'demo:scheduled' }),
+          }),
+          expect.objectContaining({ name: 'nightly', when: '0 0 5 * * *', time_zone: 'Europe/Berlin' }),
+        ]),
+      );
+      await json('commands', 'schedule', 'create', 'often', ...append('often'), '--every', '1s');
+      await waitFor(async () => (await count('often')) >= 2, { what: 'two ticks', timeoutMs: 20_000 });
+      await waitFor(async () => (await count('once')) === 1, { what: 'the one tick', timeoutMs: 20_000 });
+      await json('commands', 'schedule', 'delete', 'often');
+      expect(await names()).toEqual(['nightly']);
+      const again = await operate('commands', 'schedule', 'delete', 'often');
+      expect(again).toMatchObject({ code: 1, stderr: 'callboard: There is no schedule often of tenant default.\n' });
+      await json('commands', 'schedule', 'delete', 'nightly');
+      expect(await count('once')).toBe(1);
+      expect(await count('nightly')).toBe(0);
+    },
+    SLOW_MS,
+  );
+
+  it.each([
+    ['no time', [], 'Say when'],
+    ['a time that has passed', ['--at', '2020-01-01T00:00:00Z'], 'has passed'],
+    ['two times', ['--every', '1h', '--cron', '0 0 5 * * *'], 'cannot be used with'],
+    ['five cron fields', ['--cron', '0 5 * * *'], 'six cron fields'],
+    ['a time zone that is none', ['--cron', '0 0 5 * * *', '--time-zone', 'Mars/Olympus'], 'time zone'],
+    ['a duration that is none', ['--every', 'often'], 'must be a duration'],
+    ['arguments that are no JSON', ['--every', '1h', '--args', '{'], 'must be a JSON object'],
+    ['arguments that the action does not take', ['--every', '1h', '--args', '{"key": 7}'], 'was not made'],
+    ['a deadline that is too long', ['--every', '1h', '--deadline-ms', '999999999'], 'deadline_ms'],
+  ])('refuses %s', async (_what, options, why) => {
+    const refused = await operate('commands', 'schedule', 'create', 'wrong', ...append('wrong'), ...options);
+    expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(why) });
+  });
+
+  it('refuses an action that is not there, and a second schedule of one name', async () => {
+    const unknown = await operate('commands', 'schedule', 'create', 'wrong', 'demo.nothing', '--every', '1h');
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('No action demo.nothing') });
+    const create = ['commands', 'schedule', 'create', 'hourly', ...append('hourly'), '--every', '1h'];
+    await json(...create);
+    expect(await operate(...create)).toMatchObject({ code: 1, stderr: expect.stringContaining('with this name') });
+    await json(...create, '--replace');
+    await json('commands', 'schedule', 'delete', 'hourly');
+    expect(await names()).toEqual([]);
   });
 });

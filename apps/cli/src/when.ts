@@ -9,14 +9,18 @@ export function parseDuration(text: string): number | undefined {
   return count === undefined ? undefined : Number(count) * UNITS[unit as Unit];
 }
 
-/** A time as ISO 8601 with its zone, or how long ago: milliseconds since 1970. */
-export function parseWhen(text: string): number {
-  const ago = parseDuration(text);
-  if (ago !== undefined) return Date.now() - ago;
+/** A time as ISO 8601 with its zone: milliseconds since 1970. */
+export function parseTime(text: string): number {
   const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : NaN;
   if (Number.isNaN(time))
-    throw new InvalidArgumentError('It must be a time such as 2026-07-28T05:00:00Z, or 2h for two hours ago.');
+    throw new InvalidArgumentError('It must be a time with its zone, such as 2026-07-28T05:00:00Z.');
   return time;
+}
+
+/** The same, or how long ago. */
+export function parseWhen(text: string): number {
+  const ago = parseDuration(text);
+  return ago === undefined ? parseTime(text) : Date.now() - ago;
 }
 
 /** How long ago, in the largest unit that says something: `3m`, `26h`, `4d`. */

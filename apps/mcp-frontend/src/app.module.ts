@@ -20,6 +20,7 @@ import { Limit } from './limit.js';
 import { Listing } from './listing.js';
 import { gauge, watchAdmission, watchLimit } from './metrics.js';
 import { ModernFront } from './modern.js';
+import { ScheduledCommands } from './scheduled-commands.js';
 import { createServer, type ServerParts } from './server-factory.js';
 import { CommandReports } from './results/command-reports.js';
 import { ResultsEdge } from './results/results-edge.js';
@@ -58,9 +59,10 @@ export class AppModule {
         { provide: DeadlineKeeper, inject: [NATS, CommandClient, LOGGER], useFactory: keepDeadlines },
         { provide: CommandReports, inject: [NATS, CommandClient], useFactory: CommandReports.open },
         { provide: ResultsEdge, inject: [FrontendConfig, CommandReports, PARTS], useFactory: resultsEdge },
+        { provide: ScheduledCommands, inject: [NATS, Catalog, CommandClient, LOGGER], useFactory: runSchedules },
         {
           provide: Shutdown,
-          inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, DeadlineKeeper],
+          inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, DeadlineKeeper, ScheduledCommands],
           useFactory: shutdown,
         },
       ],
@@ -101,6 +103,18 @@ async function startCommands(nc: NatsConnection, config: FrontendConfig): Promis
 
 function keepDeadlines(nc: NatsConnection, commands: CommandClient, log: Logger): Promise<DeadlineKeeper> {
   return DeadlineKeeper.start(nc, commands.outcomes, warn(log, 'a deadline could not be kept; trying again'));
+}
+
+function runSchedules(
+  nc: NatsConnection,
+  catalog: Catalog,
+  commands: CommandClient,
+  log: Logger,
+): Promise<ScheduledCommands> {
+  return ScheduledCommands.start(nc, catalog, commands, {
+    onError: warn(log, 'a scheduled command could not be run yet; trying again'),
+    onRefused: (tick) => log.warn({ ...tick }, 'a scheduled command became a dead letter'),
+  });
 }
 
 function watchStreams(nc: NatsConnection, log: Logger): Promise<StreamRoom> {
@@ -213,8 +227,10 @@ function shutdown(
   room: StreamRoom,
   bus: EventBus,
   deadlines: DeadlineKeeper,
+  schedules: ScheduledCommands,
 ): Shutdown {
   return new Shutdown(async () => {
+    schedules.stop();
     deadlines.stop();
     bus.close();
     room.stop();

@@ -220,6 +220,8 @@ describe('what others rely on', () => {
       expectedLastSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
       schedule: 'Nats-Schedule',
       scheduleTarget: 'Nats-Schedule-Target',
+      scheduleTimeZone: 'Nats-Schedule-Time-Zone',
+      scheduleTtl: 'Nats-Schedule-TTL',
       scheduler: 'Nats-Scheduler',
       scheduleNext: 'Nats-Schedule-Next',
       ttl: 'Nats-TTL',

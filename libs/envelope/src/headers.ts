@@ -5,6 +5,9 @@ export const HEADER = {
   expectedLastSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
   schedule: 'Nats-Schedule',
   scheduleTarget: 'Nats-Schedule-Target',
+  scheduleTimeZone: 'Nats-Schedule-Time-Zone',
+  /** How long what a schedule fires is kept. */
+  scheduleTtl: 'Nats-Schedule-TTL',
   /** Which schedule goes when this message is stored. */
   scheduler: 'Nats-Scheduler',
   scheduleNext: 'Nats-Schedule-Next',

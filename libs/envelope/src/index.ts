@@ -33,6 +33,7 @@ export {
   type OutcomeStatus,
   type Progress,
 } from './outcome.js';
+export { commandOfSchedule, tickCorrelationId, type ScheduledCommand, type Tick } from './schedule.js';
 export {
   COMMAND_SUBJECTS,
   LIVE_PREFIX,
@@ -49,10 +50,14 @@ export {
   inputSubject,
   outcomeSubject,
   parseActionId,
+  parseScheduleSubject,
   parseStoredCommandSubject,
   partitionSubjects,
   progressSubject,
+  scheduleSubject,
   storedCommandSubjects,
+  tickSubject,
+  unscheduleSubject,
   type ActionName,
   type CommandAddress,
 } from './subjects.js';

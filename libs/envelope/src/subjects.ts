@@ -127,5 +127,32 @@ export function handedSubject(tenantId: string, correlationId: string, round: nu
   return `handed.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${round}`;
 }
 
+/** Where the schedule of a command is stored; `name` is the operator's. */
+export function scheduleSubject(tenantId: string, name: string): string {
+  return `schedule.${encodeToken(tenantId)}.${encodeToken(name)}`;
+}
+
+/** Where the server puts a scheduled command whenever its time has come. */
+export function tickSubject(tenantId: string, name: string): string {
+  return `tick.${encodeToken(tenantId)}.${encodeToken(name)}`;
+}
+
+/** Where it is stored that a schedule was taken back, which takes it back. */
+export function unscheduleSubject(tenantId: string, name: string): string {
+  return `unschedule.${encodeToken(tenantId)}.${encodeToken(name)}`;
+}
+
+/**
+ * Tenant and name in the subject of a schedule or a tick.
+ * @throws RangeError when it is none.
+ */
+export function parseScheduleSubject(subject: string): { tenantId: string; name: string } {
+  const [prefix, tenant, name, ...more] = subject.split('.');
+  if ((prefix !== 'schedule' && prefix !== 'tick') || !tenant || !name || more.length > 0) {
+    throw new RangeError('not the subject of a schedule or a tick');
+  }
+  return { tenantId: decodeToken(tenant), name: decodeToken(name) };
+}
+
 /** Prefix under which OUTCOMES and PROGRESS republish what they have just stored, for those who wait. */
 export const LIVE_PREFIX = 'live';

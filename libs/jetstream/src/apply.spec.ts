@@ -41,6 +41,7 @@ describe('the topology', () => {
       'KV_MCP_SESSIONS',
       'OUTCOMES',
       'PROGRESS',
+      'SCHEDULES',
       'SESSIONS',
     ]);
     expect(declared.users.map(({ name }) => name).sort()).toEqual([

@@ -262,9 +262,10 @@ export class CommandClient {
   /**
    * Cancels a command, if it has not ended. When a runner has it, that has been told by the time this resolves: what has not begun will
    * not begin, and what runs was told to stop.
+   * @param onRunner hears what the runner was doing with it, when one has it.
    * @throws CallboardError `unavailable` when the streams cannot be reached
    */
-  async cancel(command: Ended): Promise<Cancelled> {
+  async cancel(command: Ended, onRunner?: (state: 'waiting' | 'running') => void): Promise<Cancelled> {
     const { tenant_id: tenantId, correlation_id: correlationId } = command;
     const error = { ...new CallboardError('cancelled').toBody(), correlation_id: correlationId };
     const written = await this.#outcomes
@@ -274,6 +275,7 @@ export class CommandClient {
     // Said again for one that was cancelled before: whoever did may have died before it could say so.
     await this.nc
       .request(abortSubject(tenantId, correlationId), '', { timeout: ABORT_ANSWER_MS })
+      .then((answer) => onRunner?.(answer.json<{ state: 'waiting' | 'running' }>().state))
       .catch(() => undefined);
     return 'cancelled';
   }

@@ -33,6 +33,7 @@ export { OutcomePublisher, type Ended, type Ending, type Written } from './outco
 export { ProgressLog } from './progress-log.js';
 export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
 export { isQuiet, partitionStates, type PartitionState } from './partition-states.js';
+export { ScheduleRefused, Schedules, type Schedule, type When } from './schedules.js';
 export { readSubject } from './read-subject.js';
 export {
   BUCKET,
@@ -40,6 +41,7 @@ export {
   DEFAULT_TOPOLOGY,
   OWNER_GROUP,
   STREAM,
+  TICKS_CONSUMER,
   declareTopology,
   inboxPrefix,
   partitionConsumerName,

@@ -22,6 +22,7 @@ export const STREAM = {
   dispatch: 'DISPATCH',
   sessions: 'SESSIONS',
   deadLetters: 'DEAD_LETTERS',
+  schedules: 'SCHEDULES',
 } as const;
 
 export const BUCKET = {
@@ -37,6 +38,9 @@ export const BUCKET = {
 
 /** The consumer of commands whose deadline has passed; shared by all who can write outcomes. */
 export const DEADLINES_CONSUMER = 'deadlines';
+
+/** The consumer of scheduled commands whose time has come; shared by all front ends. */
+export const TICKS_CONSUMER = 'ticks';
 
 /** Priority group of a partition's consumer: only the pinned owner is served. */
 export const OWNER_GROUP = 'owner';
@@ -87,7 +91,7 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
   const options = { ...DEFAULT_TOPOLOGY, ...overrides };
   const streams = [
     ...[commands(options), outcomes(options), progress(options), dispatch(options)],
-    ...[sessions(options), deadLetters(options)],
+    ...[sessions(options), deadLetters(options), schedules(options)],
   ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
   return { options, streams, users: users(streams.map(({ config }) => config.name)) };
@@ -249,6 +253,38 @@ function deadLetters(options: TopologyOptions): DeclaredStream {
   };
 }
 
+function schedules(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.schedules,
+      description: 'Commands that run at a time or again and again, and their ticks',
+      subjects: ['schedule.*.*', 'tick.*.*', 'unschedule.*.*'],
+      allow_msg_schedules: true,
+      allow_rollup_hdrs: true,
+      allow_msg_ttl: true,
+      // A schedule stays until it has fired or is taken back. What is bounded is the rest: a tick lives for a day, and the last ones of
+      // a schedule push out the first when nobody takes them.
+      discard: DiscardPolicy.Old,
+      max_age: 0,
+      max_bytes: -1,
+      max_msgs_per_subject: 100,
+    },
+    consumers: [
+      {
+        durable_name: TICKS_CONSUMER,
+        description: 'Scheduled commands whose time has come',
+        filter_subject: 'tick.*.*',
+        deliver_policy: DeliverPolicy.All,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(30_000),
+        max_deliver: -1,
+        max_ack_pending: 1_000,
+      },
+    ],
+  };
+}
+
 function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStream {
   return {
     config: {
@@ -318,6 +354,7 @@ function users(streams: string[]): DeclaredUser[] {
           'abort.*.*',
           // What far sides report.
           'progress.*.*',
+          `dlq.${STREAM.schedules}.>`,
           'mcp.>',
           `$KV.${BUCKET.sessions}.>`,
           // Replicas answer each other.
@@ -336,6 +373,7 @@ function users(streams: string[]): DeclaredUser[] {
           ),
           ...reads(`KV_${BUCKET.actions}`),
           ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
+          ...consumes(STREAM.schedules, TICKS_CONSUMER),
         ],
       },
       subscribe: { allow: [inbox('mcp-frontend'), `${LIVE_PREFIX}.>`, 'mcp.>'] },
@@ -399,7 +437,8 @@ function users(streams: string[]): DeclaredUser[] {
       subscribe: { allow: [inbox('provisioner')] },
     },
     {
-      // What `callboard` changes for an operator: cancels commands, redrives and discards dead letters, lets halted keys go on.
+      // What `callboard` changes for an operator: cancels commands, redrives and discards dead letters, lets halted keys go on,
+      // schedules commands.
       name: 'operator',
       publish: {
         allow: [
@@ -408,11 +447,12 @@ function users(streams: string[]): DeclaredUser[] {
           'deadline.*.*',
           'abort.*.*',
           `$KV.${BUCKET.halts}.>`,
+          'schedule.*.*',
+          'unschedule.*.*',
           ...api(`STREAM.MSG.DELETE.${STREAM.deadLetters}`),
-          ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters].flatMap((stream) => [
-            ...reads(stream),
-            ...api(`STREAM.MSG.GET.${stream}`),
-          ]),
+          ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters, STREAM.schedules].flatMap(
+            (stream) => [...reads(stream), ...api(`STREAM.MSG.GET.${stream}`)],
+          ),
           ...reads(`KV_${BUCKET.halts}`),
           ...reads(`KV_${BUCKET.actions}`),
         ],
@@ -424,7 +464,7 @@ function users(streams: string[]): DeclaredUser[] {
       // change its configuration, or take any other message out.
       name: 'sre',
       publish: {
-        allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS],
+        allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS, 'schedule.*.*', 'unschedule.*.*'],
         deny: api(
           ...['STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>'],
           // A denial is stronger than any permission, so the one stream that is not denied cannot be excepted from a wildcard.

@@ -1,22 +1,30 @@
-/** `callboard commands show`: everything that is stored of one command. */
+/** `callboard commands show|list|cancel`: what is stored of a command, which have not ended, and ending one. */
 import {
+  actionId,
   encodeToken,
+  parseAcceptedRecord,
+  parseEnvelope,
   parseOutcome,
   parseStoredCommandSubject,
+  type AcceptedRecord,
+  type AttemptFact,
   type JsonObject,
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { STREAM, readSubject } from '@callboard/jetstream';
-import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { CommandClient, STREAM, readSubject, type Cancelled } from '@callboard/jetstream';
+import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { Failure } from '../failure.js';
-import { printJson } from '../print.js';
+import { printJson, printTable } from '../print.js';
 import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { ageOf, parseCount } from '../when.js';
+import { scheduleCommand } from './schedule.js';
 
 /** About so many are shown, the first ones. */
-const MAX_PROGRESS = 1_000;
+const MAX_FACTS = 1_000;
+const LISTED = 100;
 
 interface StoredCommand {
   correlation_id: string;
@@ -25,6 +33,8 @@ interface StoredCommand {
   stream_sequence: number;
   stored_at: string;
   envelope: JsonObject;
+  /** What is on record of attempts: the begun ones of an action that must not be repeated, and those that failed. */
+  attempts: AttemptFact[];
   progress: Progress[];
   /** Absent while the command has not ended. */
   outcome?: Outcome;
@@ -37,19 +47,111 @@ export function commandsCommand(): Command {
     .addOption(dataDirOption())
     .addOption(jsonOption())
     .action(showCommand);
-  return new Command('commands').description('what was asked for').addCommand(show);
+  const list = new Command('list')
+    .description('the commands that have not ended and may outlive their callers, oldest first')
+    .option('--tenant <id>', 'of this tenant')
+    .option('--action <id>', 'of this action, such as git.clone')
+    .option('--key <key>', 'of this ordering key')
+    .addOption(new Option('--limit <n>', 'show at most so many').argParser(parseCount).default(LISTED))
+    .addOption(dataDirOption())
+    .addOption(jsonOption())
+    .action(listCommands);
+  const cancel = new Command('cancel')
+    .description('end a command as cancelled, if it has not ended: it does not begin, or is told to stop')
+    .argument('<correlation_id>', 'of the command')
+    .addOption(dataDirOption())
+    .addOption(jsonOption())
+    .action(cancelCommand);
+  return new Command('commands')
+    .description('what was asked for, and what is to be done later')
+    .addCommand(show)
+    .addCommand(list)
+    .addCommand(cancel)
+    .addCommand(scheduleCommand());
 }
 
 async function showCommand(correlationId: string, { dataDir, json }: StackCommandOptions): Promise<void> {
   const ready = await findStack(dataDir);
-  const command = await asUser(ready, 'sre', (nc) => findCommand(nc, correlationId));
-  if (!command) {
-    throw new Failure(
-      `No command ${correlationId} is stored. Is it of another stack (--data-dir), or older than the retention?`,
-    );
-  }
+  const command = await asUser(ready, 'sre', (nc) => storedCommand(nc, correlationId));
   if (json) return printJson(command);
   printCommand(command);
+}
+
+interface ListOptions extends StackCommandOptions {
+  tenant?: string;
+  action?: string;
+  key?: string;
+  limit: number;
+}
+
+async function listCommands({ dataDir, json, tenant, action, key, limit }: ListOptions): Promise<void> {
+  const ready = await findStack(dataDir);
+  const open = await asUser(ready, 'sre', async (nc) => {
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const records: AcceptedRecord[] = [];
+    const subject = `deadline.${tenant === undefined ? '*' : encodeToken(tenant)}.*`;
+    for await (const { data } of messagesAt(jsm, STREAM.outcomes, subject)) {
+      const record = parseAcceptedRecord(data);
+      if (action !== undefined && actionId(record) !== action) continue;
+      if (key !== undefined && record.ordering_key !== key) continue;
+      // One more tells that there are more.
+      if (records.push(record) > limit) break;
+    }
+    return records;
+  });
+  const more = open.splice(limit).length > 0;
+  if (json) return printJson(open);
+  if (open.length === 0) return console.log('No command that fits is open.');
+  printTable(
+    ['AGE', 'DEADLINE', 'ACTION', 'KEY', 'TENANT', 'CALLER', 'CORRELATION ID'],
+    open.map((record) => [
+      ageOf(record.issued_at),
+      record.deadline_at,
+      actionId(record),
+      record.ordering_key,
+      record.tenant_id,
+      record.user_id,
+      record.correlation_id,
+    ]),
+  );
+  if (more) console.log(`There are more: --limit shows more than ${limit}.`);
+}
+
+async function cancelCommand(correlationId: string, { dataDir, json }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(dataDir);
+  const command = await asUser(ready, 'sre', (nc) => storedCommand(nc, correlationId));
+  const { cancelled, onRunner } = await asUser(ready, 'operator', async (nc) => {
+    const commands = await CommandClient.start(nc, { instance: 'callboard commands cancel' });
+    let onRunner: 'waiting' | 'running' | undefined;
+    try {
+      const envelope = parseEnvelope(command.envelope);
+      const cancelled: Cancelled = await commands.cancel(envelope, (state) => (onRunner = state));
+      return { cancelled, onRunner };
+    } finally {
+      commands.close();
+    }
+  });
+  const { attempts, outcome } = await asUser(ready, 'sre', (nc) => storedCommand(nc, correlationId));
+  if (cancelled === 'ended') throw new Failure(`${correlationId} had ended before: ${outcome?.status ?? 'unknown'}.`);
+  const started = onRunner === 'running' || attempts.length > 0 ? true : onRunner === 'waiting' ? false : undefined;
+  if (json)
+    return printJson({ correlation_id: correlationId, cancelled: true, ...(started !== undefined && { started }) });
+  console.log(`${correlationId} is cancelled. ${STARTED[String(started)]}`);
+}
+
+const STARTED: Record<string, string> = {
+  true: 'It had started: its action was told to stop, and may have had an effect.',
+  false: 'It had not started, and will not.',
+  undefined: 'No runner has it now: it will not start, and whether it had is not known.',
+};
+
+/** @throws Failure when there is none. */
+async function storedCommand(nc: NatsConnection, correlationId: string): Promise<StoredCommand> {
+  const command = await findCommand(nc, correlationId);
+  if (command) return command;
+  throw new Failure(
+    `No command ${correlationId} is stored. Is it of another stack (--data-dir), or older than the retention?`,
+  );
 }
 
 /** Finds a command by its id alone: tenant, key and partition are in the subject that it is stored at. */
@@ -66,28 +168,38 @@ export async function findCommand(nc: NatsConnection, correlationId: string): Pr
     stream_sequence: stored.seq,
     stored_at: stored.timestamp,
     envelope: stored.json<JsonObject>(),
-    progress: await progressOf(jsm, id),
+    attempts: await factsAt<AttemptFact>(jsm, STREAM.outcomes, `attempt.*.${id}.>`),
+    progress: await factsAt<Progress>(jsm, STREAM.progress, `progress.*.${id}`),
     ...(outcome && { outcome: parseOutcome(outcome.data) }),
   };
 }
 
-async function progressOf(jsm: JetStreamManager, id: string): Promise<Progress[]> {
-  const progress: Progress[] = [];
-  for (let after = 0; progress.length < MAX_PROGRESS;) {
-    const messages = await readSubject(jsm, STREAM.progress, `progress.*.${id}`, after);
-    if (messages.length === 0) break;
-    for (const message of messages) progress.push(message.json<Progress>());
-    after = messages.at(-1)!.seq;
+async function factsAt<T>(jsm: JetStreamManager, stream: string, subject: string): Promise<T[]> {
+  const facts: T[] = [];
+  for await (const message of messagesAt(jsm, stream, subject)) {
+    if (facts.push(message.json<T>()) >= MAX_FACTS) break;
   }
-  return progress;
+  return facts;
 }
 
-function printCommand({ envelope, outcome, progress, ...stored }: StoredCommand): void {
+async function* messagesAt(jsm: JetStreamManager, stream: string, subject: string): AsyncGenerator<StoredMsg> {
+  for (let after = 0; ;) {
+    const messages = await readSubject(jsm, stream, subject, after);
+    if (messages.length === 0) return;
+    yield* messages;
+    after = messages.at(-1)!.seq;
+  }
+}
+
+function printCommand({ envelope, outcome, attempts, progress, ...stored }: StoredCommand): void {
   console.log(`command    ${stored.correlation_id}`);
   console.log(`stored     ${stored.stored_at}, ${STREAM.commands} sequence ${stored.stream_sequence}`);
   console.log(`partition  ${stored.partition}`);
   console.log(`subject    ${stored.subject}`);
   console.log(`envelope   ${indented(envelope)}`);
+  for (const { attempt, correlation_id: _id, ...fact } of attempts) {
+    console.log(`attempt    ${attempt} ${JSON.stringify(fact)}`);
+  }
   for (const { kind, attempt, correlation_id: _id, ...fact } of progress) {
     console.log(`${kind.padEnd(9)}  attempt ${attempt} ${JSON.stringify(fact)}`);
   }
