@@ -11,6 +11,7 @@ describe('what a far side says', () => {
       message: 'half',
     });
     expect(readFarSideProgress({})).toEqual({});
+    expect(readFarSideProgress({ percent: '12.5' })).toEqual({ percent: 12.5 });
     expect(readFarSideAnswer({ status: 'ok', result: [1] })).toEqual({ status: 'ok', result: [1] });
     expect(readFarSideAnswer({ status: 'ok' })).toEqual({ status: 'ok' });
     expect(readFarSideAnswer({ status: 'error' })).toEqual({ status: 'error', error: {} });
@@ -23,6 +24,7 @@ describe('what a far side says', () => {
     [readFarSideProgress, [SECRET], 'the report must be a JSON object'],
     [readFarSideProgress, { percent: SECRET }, 'percent must be a number from 0 to 100'],
     [readFarSideProgress, { percent: 101 }, 'percent must be'],
+    [readFarSideProgress, { percent: '0x10' }, 'percent must be'],
     [readFarSideProgress, { percent: NaN }, 'percent must be'],
     [readFarSideProgress, { message: { SECRET } }, 'message must be text'],
     [readFarSideProgress, { stage: SECRET.repeat(1_000) }, 'stage must be text of at most'],

@@ -59,8 +59,10 @@ function text(value: unknown, what: string): string {
   throw wrong(`${what} must be text of at most ${MAX_TEXT_CHARS} characters`);
 }
 
+/** A number, also as text: templates of many tools know nothing else. */
 function percentage(value: unknown): number {
-  if (typeof value === 'number' && value >= 0 && value <= 100) return value;
+  const number = typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+  if (typeof number === 'number' && number >= 0 && number <= 100) return number;
   throw wrong('percent must be a number from 0 to 100');
 }
 

@@ -28,6 +28,7 @@ let client: SpecClient;
 let far: Server;
 let port: number;
 let received: Received[];
+let reports = 0;
 /** What the far side does with a request. */
 let respond: (res: ServerResponse, request: Received) => void;
 
@@ -54,7 +55,7 @@ beforeAll(async () => {
     settings('far.queued', { queue: 'spec' }),
   ];
   await writeFile(file, stringify({ actions }));
-  stack = await startStack({ env: { CALLBOARD_ADAPTERS: file, FAR_KEY: SECRET } });
+  stack = await startStack({ replicas: { 'mcp-frontend': 2 }, env: { CALLBOARD_ADAPTERS: file, FAR_KEY: SECRET } });
   client = await connectClient(stack.ready);
 }, 60_000);
 beforeEach(() => {
@@ -88,8 +89,11 @@ function close(): Promise<void> {
   return new Promise((resolve) => far.close(() => resolve()));
 }
 
+/** Reports to one front end after the other: any of them will do. */
 async function report({ callback }: Received['body'], body: object, path = ''): Promise<number> {
-  const response = await fetch(`${callback!.url}${path}`, {
+  const { mcp_urls: frontEnds } = stack.ready;
+  const url = callback!.url.replace(new URL(callback!.url).origin, new URL(frontEnds[reports++ % 2]!).origin);
+  const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${callback!.token}` },
     body: JSON.stringify(body),
