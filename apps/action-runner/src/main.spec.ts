@@ -91,6 +91,15 @@ describe('a runner process', () => {
     });
   });
 
+  it('is not ready while its server is away, and is again when that is back', async () => {
+    const { opsPort } = await start('one');
+    const ready = async () => (await fetch(`http://127.0.0.1:${opsPort}/readyz`)).status;
+    const crashed = nats.crash();
+    await waitFor(async () => (await ready()) === 503, { what: 'the runner not ready' });
+    await crashed;
+    await waitFor(async () => (await ready()) === 200, { what: 'the runner ready again' });
+  });
+
   it('that is told to stop finishes what runs, leaves the rest to another at its first attempt, and exits with 0', async () => {
     const { runner, opsPort } = await start('one');
     // Three of one key: one runs, two wait. The other key shows that it is not only one that is finished.

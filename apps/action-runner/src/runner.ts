@@ -14,6 +14,7 @@ import {
   OutcomePublisher,
   ProgressLog,
   connectNats,
+  watchConnection,
 } from '@callboard/jetstream';
 import { OpsServer, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -106,10 +107,11 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   const announcer = new Announcer(registry, actions, { service: config.service, instance: config.instance }, (error) =>
     log.warn({ err: error }, 'the actions could not be announced'),
   );
+  const isConnected = watchConnection(nc);
   const ops = new OpsServer({
     host: config.opsHost,
     port: config.opsPort,
-    readiness: () => !nc.isClosed() && consumer() !== undefined,
+    readiness: () => isConnected() && consumer() !== undefined,
   });
   return {
     nc,

@@ -9,7 +9,7 @@ import {
   onStorageScarce,
   stopOnSignal,
 } from '@callboard/telemetry';
-import { CommandClient } from '@callboard/jetstream';
+import { CommandClient, watchConnection } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -42,10 +42,11 @@ onStorageScarce((scarce) => {
   app.get(CommandClient).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
 });
 let serving = true;
+const isConnected = watchConnection(nc);
 const ops = new OpsServer({
   host: config.opsHost,
   port: config.opsPort,
-  readiness: () => serving && !nc.isClosed(),
+  readiness: () => serving && isConnected(),
 });
 const ports = { http: await http.start(), ops: await ops.start() };
 announceReady(ports);

@@ -50,3 +50,10 @@ export function onConnectionChange(
     stopped = true;
   };
 }
+
+/** Follows a connection. The function that it returns says whether the server is there, as far as is known now. */
+export function watchConnection(nc: NatsConnection): () => boolean {
+  let connected = true;
+  onConnectionChange(nc, (change) => (connected = change === 'connected'));
+  return () => connected && !nc.isClosed();
+}

@@ -14,7 +14,7 @@ export { CommandConsumer, type CommandConsumerOptions } from './command-consumer
 export { onEnded, type Delivery, type Handled } from './delivery.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
-export { connectNats, onConnectionChange, type NatsOptions } from './connect.js';
+export { connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';
 export { JetStreamServer } from './jetstream-server.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
 export {

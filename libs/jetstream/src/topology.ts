@@ -188,7 +188,8 @@ function outcomes(options: TopologyOptions): DeclaredStream {
         filter_subject: 'due.*.*',
         deliver_policy: DeliverPolicy.All,
         ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(5_000),
+        // Writing an outcome twice is harmless, and a process that was frozen must not keep a deadline to itself.
+        ack_wait: nanos(1_000),
         max_deliver: -1,
         max_ack_pending: 1_000,
       },
