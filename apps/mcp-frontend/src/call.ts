@@ -20,7 +20,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import type { CommandClient, Ended, OpenInputs, Submission } from '@callboard/jetstream';
+import type { CommandClient, OpenInputs, Submission } from '@callboard/jetstream';
 import type { Admission } from './admission.js';
 import type { Handles, Held } from './handles.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
@@ -66,7 +66,6 @@ type Handle = 'task' | 'accepted';
 
 /** A command that a call waits for, and what becomes of both when the wait is over before the command is. */
 interface Awaited {
-  command: Ended;
   submission: Submission;
   handle: Handle | undefined;
   /** Does the command go on when its caller no longer wants the result? */
@@ -109,17 +108,19 @@ export class Invoker {
       checkArguments(call.action, call.args);
       const command = toCommand(call, fields, correlationId, round?.state, idempotencyKey);
       const waiting = new Waiting(call);
+      const patienceMs = this.#patience(call.action, handle);
+      waiting.keep = patienceMs === 0;
       const submission = await this.#submit(call, command, waiting);
-      const turn = await waiting.for(submission, this.#patience(call.action, handle));
+      const turn = await waiting.for(submission, patienceMs);
       // A request that another replica carries on joins its own command: the caller called once, and is told so.
       const replayed = submission.replayed && fields.idempotencyKey !== undefined;
       if (isOutcome(turn)) {
         this.admission.leave(call.principal);
         return asRound(toResult(call.action.surface.kind, turn, replayed));
       }
-      void this.handles.countUntilEnded(call.principal, command, submission);
+      void this.handles.countUntilEnded(call.principal, submission);
       const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
-      return await this.#answerEarly(call, { command, submission, handle, goesOn, replayed, waiting }, turn);
+      return await this.#answerEarly(call, { submission, handle, goesOn, replayed, waiting }, turn);
     } catch (error) {
       if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? correlationId);
@@ -150,7 +151,8 @@ export class Invoker {
 
   /** The call is over before its command is. */
   async #answerEarly(call: Invocation, awaited: Awaited, turn: Exclude<Turn, Outcome>): Promise<JsonObject> {
-    const { command, submission, handle, goesOn, replayed, waiting } = awaited;
+    const { submission, handle, goesOn, replayed, waiting } = awaited;
+    const { command } = submission;
     if (turn === 'cancelled' || turn === 'cut_off') {
       if (turn === 'cancelled' && !goesOn) this.commands.cancel(command).catch(this.onError);
       throw new CallboardError('cancelled', 'The caller went away');
@@ -185,7 +187,7 @@ export class Invoker {
     const turn = await waiting.for(submission, this.#patience(call.action, handle));
     if (isOutcome(turn)) return asRound(toResult(call.action.surface.kind, turn));
     submission.release();
-    const awaited = { command: held.accepted, submission, handle, goesOn, replayed: false, waiting };
+    const awaited = { submission, handle, goesOn, replayed: false, waiting };
     return this.#answerEarly(call, awaited, turn);
   }
 

@@ -169,7 +169,8 @@ describe('a call of a client that takes tasks', () => {
   it('is the same task when it is made again under its idempotency key, and says so', async () => {
     const again = call({ ...asTask, meta: { 'io.callboard/idempotency_key': 'one task' } });
     const [first, second] = [await a.invoker.invoke(again), await b.invoker.invoke(again)];
-    expect(second).toMatchObject({ taskId: first.taskId, _meta: { 'io.callboard/replayed': true } });
+    const { taskId, createdAt } = first;
+    expect(second).toMatchObject({ taskId, createdAt, _meta: { 'io.callboard/replayed': true } });
     await runner.end(await runner.next());
   });
 
@@ -377,6 +378,18 @@ describe('a question of a running command', () => {
     const result = a.invoker.invoke(fetching(id, round, 10_000));
     await runner.end(command);
     expect(await result).toMatchObject(text('done'));
+  });
+});
+
+describe('nats-server', () => {
+  it('may be killed: who asks for a task meanwhile waits until it is back', async () => {
+    const { taskId } = await a.invoker.invoke(call({ acceptsTask: true, action: requiredTool }));
+    const command = await runner.next();
+    const back = nats.crash();
+    expect(await b.tasks.get(jane, String(taskId))).toMatchObject({ taskId, status: 'working' });
+    await back;
+    await runner.end(command);
+    expect(await a.tasks.get(jane, String(taskId))).toMatchObject({ status: 'completed' });
   });
 });
 

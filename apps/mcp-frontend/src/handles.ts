@@ -72,11 +72,12 @@ export class Handles {
    * The command, which was counted in, goes on without its caller: it is counted out when it has ended. Until then nothing of it is held
    * in memory but its name. Does not reject.
    */
-  async countUntilEnded(principal: Principal, command: CommandEnvelope, submission: Submission): Promise<void> {
+  async countUntilEnded(principal: Principal, submission: Submission): Promise<void> {
     try {
       await submission.keep();
       submission.release();
-      await this.commands.watch(acceptedRecord(command)).outcome;
+      const { command } = submission;
+      await this.commands.watch('args' in command ? acceptedRecord(command) : command).outcome;
     } catch {
       // It could not be kept now: it is waited for as it was.
       await submission.outcome.catch(() => undefined);
@@ -162,12 +163,11 @@ export class Handles {
     else delete command.request_state;
     const principal = { tenantId: command.tenant_id, userId: command.user_id };
     this.admission.enter(principal, true);
-    const submission = await this.commands.submit(command).catch((error: unknown) => {
+    const submission = await this.commands.submit(command, { keep: true }).catch((error: unknown) => {
       this.admission.leave(principal);
       throw error;
     });
-    void this.countUntilEnded(principal, command, submission);
-    await submission.keep();
+    void this.countUntilEnded(principal, submission);
     return { kind: 'open', accepted: acceptedRecord(command), inputs: {} };
   }
 

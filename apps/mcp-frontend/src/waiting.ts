@@ -18,6 +18,8 @@ export type Turn = Outcome | { inputs: OpenInputs } | 'late' | Departure;
 export class Waiting implements SubmitOptions {
   readonly onProgress?: (fact: Progress, sequence: number) => void;
   readonly turn: Promise<Turn>;
+  /** The command will be let go of: it is accepted as one that outlives its caller. */
+  keep = false;
   /** Sequence of the last progress that was told. */
   heard: number;
   #settle!: (turn: Turn) => void;

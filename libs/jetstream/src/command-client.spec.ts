@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
+  deadlineSubject,
   idempotentCorrelationId,
   outcomeSubject,
   progressSubject,
@@ -60,6 +61,33 @@ async function storedCount(envelope: CommandEnvelope): Promise<number> {
   const { state } = await sre.streams.info(STREAM.commands, { subjects_filter });
   return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
 }
+
+describe('the deadline of a command that may outlive its caller', () => {
+  const onRecord = async ({ tenant_id, correlation_id }: CommandEnvelope) =>
+    (
+      await sre.direct.getMessage(STREAM.outcomes, { last_by_subj: deadlineSubject(tenant_id, correlation_id) })
+    )?.json();
+
+  it('is on record when the command is accepted, where the caller says so', async () => {
+    const envelope = testCommand('kept');
+    await client.submit(envelope, { keep: true });
+    expect(await onRecord(envelope)).toMatchObject({ deadline_at: envelope.deadline_at, user_id: envelope.user_id });
+    await succeed(envelope);
+  });
+
+  it('stays that of the first call, however late another joins', async () => {
+    const first = idempotent({ n: 1 });
+    await client.submit(first);
+    const later = { issued_at: '2099-01-01T00:00:00.000Z', deadline_at: '2099-01-01T00:01:00.000Z' };
+    const joined = await client.submit({ ...first, ...later }, { keep: true });
+    expect(joined).toMatchObject({ replayed: true, command: { issued_at: first.issued_at } });
+    expect(await onRecord(first)).toMatchObject({ issued_at: first.issued_at, deadline_at: first.deadline_at });
+    await succeed(first);
+    const ended = await client.submit({ ...first, ...later }, { keep: true });
+    expect(ended).toMatchObject({ replayed: true, command: { issued_at: first.issued_at } });
+    expect(await onRecord(first)).toBeUndefined();
+  });
+});
 
 describe('a submitted command', () => {
   it('is stored with its headers before the caller hears that it is accepted', async () => {

@@ -39,6 +39,7 @@ import {
   inputSubject,
   outcomeSubject,
   parseAcceptedRecord,
+  parseEnvelope,
   parseOutcome,
   progressSubject,
   type AcceptedRecord,
@@ -84,10 +85,14 @@ export interface SubmitOptions {
   onProgress?: (fact: Progress, sequence: number) => void;
   /** Hears of the questions that have no answer yet, whenever there is another. */
   onInput?: (inputs: OpenInputs) => void;
+  /** The command is to outlive its caller from the beginning: it is accepted with its deadline on record. */
+  keep?: boolean;
 }
 
 export interface Submission {
   correlationId: string;
+  /** The command that is waited for: the earlier one, where this call joined that. */
+  readonly command: Ended;
   /** Did this call join a command that an earlier call had brought? */
   replayed: boolean;
   /** Settles once; rejects only when the client is closed. */
@@ -101,7 +106,8 @@ export interface Submission {
 interface Waiter {
   readonly tenantId: string;
   readonly correlationId: string;
-  readonly command: Ended;
+  /** Where the call joined an earlier command, that one: its deadline is the one that holds. */
+  command: Ended;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: Error) => void;
   readonly onProgress: ((fact: Progress, sequence: number) => void) | undefined;
@@ -115,7 +121,7 @@ interface Waiter {
   accepted: boolean;
   readonly scheduleFrom: number;
   kept: Promise<void> | undefined;
-  readonly deadlineAt: number;
+  deadlineAt: number;
   checkAt: number;
   checks: number;
   expiring: boolean;
@@ -222,10 +228,13 @@ export class CommandClient {
     const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
     const { waiter, outcome } = this.#wait(envelope, options);
     try {
-      if (this.#scheduleAfterMs === 0) this.#keep(waiter).catch(() => undefined);
+      const keep = options.keep || this.#scheduleAfterMs === 0;
+      // Under an id that nobody else can have had, the deadline need not wait for the command.
+      if (keep && asked === '') this.#keep(waiter).catch(() => undefined);
       const replayed =
-        (asked !== '' && (await this.#joinEnded(envelope, asked))) || (await this.#publish(envelope, data, asked));
-      await waiter.kept;
+        (asked !== '' && (await this.#joinEnded(envelope, asked, waiter))) ||
+        (await this.#publish(envelope, data, asked, waiter));
+      if (keep) await this.#keep(waiter);
       waiter.accepted = true;
       if (replayed) void this.#tellInputs(waiter);
       return this.#submission(waiter, replayed, outcome);
@@ -324,6 +333,7 @@ export class CommandClient {
   #submission(waiter: Waiter, replayed: boolean, outcome: Promise<Outcome>): Submission {
     return {
       correlationId: waiter.correlationId,
+      command: waiter.command,
       replayed,
       outcome,
       keep: () => this.#keep(waiter),
@@ -367,7 +377,7 @@ export class CommandClient {
   }
 
   /** Returns whether an earlier call had brought this command. */
-  async #publish(envelope: CommandEnvelope, data: Uint8Array, asked: string): Promise<boolean> {
+  async #publish(envelope: CommandEnvelope, data: Uint8Array, asked: string, waiter: Waiter): Promise<boolean> {
     if (this.refusing !== undefined) throw overloaded(this.refusing, envelope.correlation_id);
     const subject = commandSubject({
       tenantId: envelope.tenant_id,
@@ -387,12 +397,12 @@ export class CommandClient {
         commandHeaders(envelope, asked, submission),
         this.#acceptTimeoutMs,
       );
-      return ack.duplicate ? await this.#join(envelope, { seq: ack.seq }, asked, submission) : false;
+      return ack.duplicate ? await this.#join(envelope, { seq: ack.seq }, asked, submission, waiter) : false;
     } catch (error) {
       if (error instanceof PublishRefused && error.isWrongLastSequence) {
         // Stored it has its partition in front.
         const last_by_subj = subject.replace(/^cmd\./, 'cmd.*.');
-        return this.#join(envelope, { last_by_subj }, asked, submission);
+        return this.#join(envelope, { last_by_subj }, asked, submission, waiter);
       }
       if (error instanceof PublishTimeout && !this.#closed && (await this.#serverAnswers())) {
         throw overloaded('The command stream does not answer: its disk may be full', envelope.correlation_id, error);
@@ -410,11 +420,14 @@ export class CommandClient {
    * Joins the earlier command of an idempotency key when that has ended. The server's own refusal does not see all of them: it is by
    * subject, and another ordering key is another subject.
    */
-  async #joinEnded(envelope: CommandEnvelope, asked: string): Promise<boolean> {
+  async #joinEnded(envelope: CommandEnvelope, asked: string, waiter: Waiter): Promise<boolean> {
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
     const ended = await this.#read(STREAM.outcomes, { last_by_subj: subject }, envelope);
     if (!ended) return false;
     if (ended.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
+    waiter.command = { ...acceptedRecord(envelope), issued_at: parseOutcome(ended.data).issued_at };
+    // There is no deadline any more.
+    waiter.kept = Promise.resolve();
     this.#lookNow(subject);
     return true;
   }
@@ -424,6 +437,7 @@ export class CommandClient {
     earlier: { seq: number } | { last_by_subj: string },
     asked: string,
     submission: string,
+    waiter: Waiter,
   ): Promise<boolean> {
     const stored = await this.#read(STREAM.commands, earlier, envelope);
     // Its age took it away in this very moment: the same call made again stores it anew.
@@ -434,6 +448,8 @@ export class CommandClient {
       return false;
     }
     if (stored.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
+    waiter.command = acceptedRecord(parseEnvelope(stored.data));
+    waiter.deadlineAt = Date.parse(waiter.command.deadline_at);
     this.#lookNow(subject);
     return true;
   }
