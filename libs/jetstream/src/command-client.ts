@@ -256,15 +256,27 @@ export class CommandClient {
 
   /** What is known of a command that was kept or has ended; `undefined` for one that never was, or is forgotten. */
   async find(tenantId: string, correlationId: string): Promise<CommandState | undefined> {
+    // What seems not to be there is asked of the leader, which is never behind: a handle is good at once.
+    return (
+      (await this.#find(tenantId, correlationId, this.jsm.direct)) ??
+      this.#find(tenantId, correlationId, this.jsm.streams)
+    );
+  }
+
+  async #find(
+    tenantId: string,
+    correlationId: string,
+    from: Pick<JetStreamManager['direct'], 'getMessage'>,
+  ): Promise<CommandState | undefined> {
     // In this order: a command whose deadline fires, or that ends, in between is found all the same.
-    const last = (subject: string) => this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
+    const last = (subject: string) => from.getMessage(STREAM.outcomes, { last_by_subj: subject });
     const record =
       (await last(deadlineSubject(tenantId, correlationId))) ?? (await last(dueSubject(tenantId, correlationId)));
     const [outcome, inputs] = await Promise.all([
-      this.lookup(tenantId, correlationId),
+      last(outcomeSubject(tenantId, correlationId)),
       this.#openInputs(tenantId, correlationId),
     ]);
-    if (outcome) return { kind: 'ended', outcome, inputs };
+    if (outcome) return { kind: 'ended', outcome: parseOutcome(outcome.data), inputs };
     return record ? { kind: 'open', accepted: parseAcceptedRecord(record.data), inputs } : undefined;
   }
 
