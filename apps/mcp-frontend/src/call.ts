@@ -18,7 +18,6 @@ import {
   type CommandEnvelope,
   type JsonObject,
   type Outcome,
-  type Progress,
 } from '@callboard/envelope';
 import type { CommandClient, OpenInputs, Submission } from '@callboard/jetstream';
 import type { Admission } from './admission.js';
@@ -196,15 +195,8 @@ export class Invoker {
     const { correlationId, waitMs } = readResultArguments(call.args);
     const { principal } = call;
     let held = await this.handles.answer(principal, correlationId, call.inputResponses ?? {});
-    let progress: Progress | undefined;
     if (held?.kind === 'open' && !asks(held)) {
-      const waiting = new Waiting({
-        onProgress: (fact, sequence) => {
-          if (fact.kind === 'progress') progress = fact;
-          call.onProgress?.(fact, sequence);
-        },
-        onGone: (leave) => call.onGone?.(leave),
-      });
+      const waiting = new Waiting(call);
       const submission = this.commands.watch(held.accepted, waiting);
       const turn = await waiting.for(submission, waitMs);
       submission.release();
@@ -215,6 +207,7 @@ export class Invoker {
     if (asks(held) && canAnswer(call, held.inputs)) {
       return question(held.inputs, { running: correlationId, goes_on: true, heard: 0 });
     }
+    const progress = await this.handles.lastProgress(held);
     return stillRunning(correlationId, { progress, waitsForInput: asks(held) });
   }
 }

@@ -15,11 +15,13 @@ import {
   decodeToken,
   isWellFormed,
   parseEnvelope,
+  progressSubject,
   storedCommandSubjects,
   type AcceptedRecord,
   type CommandEnvelope,
   type JsonObject,
   type Outcome,
+  type Progress,
 } from '@callboard/envelope';
 import {
   STREAM,
@@ -116,6 +118,15 @@ export class Handles {
     const held = await this.find(principal, id);
     if (held?.kind === 'open') await this.commands.cancel(held.accepted);
     return held !== undefined;
+  }
+
+  /** The last of a command's progress; nothing when it said something else since. */
+  lastProgress({ accepted }: Extract<Held, { kind: 'open' }>): Promise<Progress | undefined> {
+    const last_by_subj = progressSubject(accepted.tenant_id, accepted.correlation_id);
+    return insist(async () => {
+      const fact = (await this.jsm.direct.getMessage(STREAM.progress, { last_by_subj }))?.json<Progress>();
+      return fact?.kind === 'progress' ? fact : undefined;
+    });
   }
 
   async #latest(first: CommandState, createdAt: string): Promise<Held> {

@@ -9,7 +9,7 @@
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import type { InputKind } from '@callboard/actions';
-import type { JsonObject } from '@callboard/envelope';
+import { LIMITS, type JsonObject } from '@callboard/envelope';
 import {
   MissingRequiredClientCapabilityError,
   ProtocolError,
@@ -22,7 +22,8 @@ const VERSION = 'v2.';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const EXPIRY_BYTES = 6;
-const STATE_TTL_MS = 3_600_000;
+/** A command that asks may wait for the answer until its deadline. */
+const STATE_TTL_MS = LIMITS.maxDeadlineMs;
 
 /** What a state belongs to. */
 export interface RoundBinding {
