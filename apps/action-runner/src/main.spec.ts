@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CommandEnvelope, JsonObject } from '@callboard/envelope';
-import { BUCKET, CommandClient, KeyValueStore } from '@callboard/jetstream';
+import { BUCKET, CommandClient, KeyValueStore, haltKey } from '@callboard/jetstream';
 import { startTestNats, testCommand, waitFor, type TestNats } from '@callboard/testing';
 
 const MAIN = new URL('./main.js', import.meta.url);
@@ -132,6 +132,14 @@ describe('a runner process', () => {
     await once(runner, 'exit');
     await start('one');
     expect(await ends).toMatchObject({ status: 'succeeded', attempts: 2 });
+  });
+
+  it('starts while a halted key has a command to resume with', async () => {
+    const halts = await KeyValueStore.open(await nats.connect('operator'), BUCKET.halts);
+    const halt = { correlation_id: 'c_gave_up', action: 'demo.append', at: '', resume_with: 'r_again' };
+    await halts.put(haltKey('acme', 'held'), Buffer.from(JSON.stringify(halt)));
+    await start('runner-of-a-held-key');
+    await halts.delete(haltKey('acme', 'held'));
   });
 
   it('does not start with a configuration that cannot work, and names the variable', async () => {

@@ -13,10 +13,11 @@ import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
 import { queue } from './queue.js';
 import { raw } from './raw.js';
+import { redrive } from './redrive.js';
 import { Patience } from './rounds.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue];
+const BENCHES: Bench[] = [raw, call, ordering, queue, redrive];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;

@@ -6,19 +6,14 @@
  * Callboard's side keeps what it promises: refusal of duplicates, order within 1,000 keys, one stored outcome with the result. The
  * peers run without keys and with the settings that measured best for them; none of them is asked for a result to keep.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { applyTopology, connectNats, declareTopology } from '@callboard/jetstream';
-import { startNatsServer } from '@callboard/nats-server';
 import type { Bench, BenchContext, Comparison } from './bench.js';
 import { Child } from './child.js';
 import { measurementOf, type LoopReport } from './load/closed-loop.js';
 import type { QueueOrder } from './load/queue-producer.js';
 import { NotThere, PEERS, installPeers } from './queue-peers.js';
 import { compareAll } from './rounds.js';
+import { startRunnerStack } from './runner-stack.js';
 
-const PARTITIONS = 16;
 const CALLERS = [1, 32, 256];
 const JOBS = { noop: 'no-op', work: '5 ms' } as const;
 const ROUNDS = 3;
@@ -26,8 +21,6 @@ const WARM_UP_MS = 3_000;
 const ANSWER_MS = 120_000;
 
 const COMMAND_PRODUCER = new URL('./load/command-producer.js', import.meta.url);
-const ACTION_RUNNER = new URL('../../../apps/action-runner/dist/main.js', import.meta.url);
-const BENCH_ACTIONS = fileURLToPath(new URL('./actions.js', import.meta.url));
 
 /** A queue with its server, its producer and its worker. */
 export interface RunningQueue {
@@ -100,44 +93,20 @@ function measure(
 }
 
 async function startCallboard(context: BenchContext): Promise<RunningQueue> {
-  const dataDir = await mkdtemp(join(context.directory, 'queue-nats-'));
-  const topology = declareTopology({ partitions: PARTITIONS });
-  const server = await startNatsServer({
-    binary: context.natsServer,
-    dataDir,
-    topology,
-    auth: 'none',
-    syncInterval: 'always',
-  });
-  const children: Child<unknown>[] = [];
-  const stop = async () => {
-    for (const child of children.reverse()) await child.stop();
-    await server.stop();
-    await rm(dataDir, { recursive: true, force: true });
-  };
+  const stack = await startRunnerStack(context, 'queue');
   try {
-    const connection = await connectNats({ servers: server.url, user: 'provisioner', name: 'bench' });
-    await applyTopology(connection, topology);
-    await connection.close();
-    const worker = await Child.start('the action runner', ACTION_RUNNER, {
-      CALLBOARD_NATS_URL: server.url,
-      CALLBOARD_NATS_CREDS: '',
-      CALLBOARD_INSTANCE: 'bench-runner',
-      CALLBOARD_PARTITIONS: String(PARTITIONS),
-      CALLBOARD_ACTION_MODULES: BENCH_ACTIONS,
-      CALLBOARD_OPS_PORT: '0',
-    });
-    children.push(worker);
-    const producer = await Child.start('the producer of commands', COMMAND_PRODUCER, { BENCH_NATS_URL: server.url });
-    children.push(producer);
+    const producer = await Child.start('the producer of commands', COMMAND_PRODUCER, { BENCH_NATS_URL: stack.url });
     return {
       name: 'callboard',
       producer,
-      processes: { 'nats-server': [server.pid], worker: [worker.pid] },
-      stop,
+      processes: { 'nats-server': [stack.serverPid], worker: [stack.workerPid] },
+      stop: async () => {
+        await producer.stop();
+        await stack.stop();
+      },
     };
   } catch (error) {
-    await stop();
+    await stack.stop();
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { renderFindings } from './report.js';
 import { runFaults, type FaultReport } from './run.js';
 
 /** A short run of what `npm run faults` does at length. */
-describe('while apps and nats-server are killed at random', () => {
+describe('while apps and nats-server are killed at random, and commands fail, expire, are cancelled and redriven', () => {
   let dataDir: string;
   let report: FaultReport;
 
@@ -22,7 +22,16 @@ describe('while apps and nats-server are killed at random', () => {
     const { verdict, history } = report;
     expect(renderFindings(verdict.findings, history)).toEqual([]);
     expect(history.calls).toHaveLength(600);
-    expect(history.outcomes).toHaveLength(600);
+    expect(history.outcomes).toHaveLength(history.commands.length);
+  });
+
+  it('everything that is judged has really happened', () => {
+    const { calls, cancels, redrives, outcomes } = report.history;
+    const statuses = new Set(outcomes.map(({ status }) => status));
+    expect(statuses).toEqual(new Set(['succeeded', 'failed', 'cancelled', 'deadline_exceeded', 'dead_lettered']));
+    expect(cancels.filter(({ said }) => said?.result === 'cancelled').length).toBeGreaterThan(0);
+    expect(redrives.filter(({ successor }) => successor !== undefined).length).toBeGreaterThan(0);
+    expect(new Set(calls.map(({ plan }) => plan.priority))).toEqual(new Set(['high', 'normal', 'low']));
   });
 
   it('processes of every kind really died, and all came back', () => {

@@ -1,25 +1,29 @@
 /**
- * What a run of the fault test has seen, from every side: the clients' calls and answers, the kills, the side effects in
- * `append.log`, and the stored commands and outcomes. Plain data, so that the checker is a function of it and a spec can write a
- * broken one by hand. All times are milliseconds since the epoch, by this machine's clock.
+ * What a run of the fault test has seen, from every side: the clients' calls and answers, what the operator did, the kills, the lines that
+ * the actions wrote, and what is stored. Plain data, so that the checker is a function of it and a spec can write a broken one by hand. All
+ * times are milliseconds since the epoch, by this machine's clock.
  */
-import type { OutcomeStatus } from '@callboard/envelope';
+import type { OutcomeStatus, Priority } from '@callboard/envelope';
 import type { Answer } from './answer.js';
+import type { ActionName, Plan, Work } from './plan.js';
 
 export interface History {
-  expected: { keys: readonly string[]; valuesPerKey: number };
   calls: readonly Call[];
+  cancels: readonly Cancel[];
+  redrives: readonly Redrive[];
   kills: readonly Kill[];
-  /** Lines of `append.log`, in the order of the file. */
-  effects: readonly Effect[];
+  /** The log of the actions, in the order of the file. */
+  lines: readonly Line[];
   /** Numbers of the lines that could not be read. */
   unreadableLines: readonly number[];
   /** COMMANDS, in the order of the stream. */
   commands: readonly StoredCommand[];
   /** The `out.` subjects of OUTCOMES, in the order of the stream. */
   outcomes: readonly StoredOutcome[];
-  /** The consumers of COMMANDS, after the run went quiet. */
-  consumers: readonly ConsumerState[];
+  /** Every dead letter that was there at some time: a redriven one is deleted. */
+  letters: readonly Letter[];
+  /** The partitions of COMMANDS, after the run went quiet. */
+  partitions: readonly PartitionState[];
 }
 
 /** One value of one key, from the first attempt to the answer that ended it. */
@@ -27,6 +31,7 @@ export interface Call {
   key: string;
   value: number;
   idempotencyKey: string;
+  plan: Plan;
   attempts: Attempt[];
 }
 
@@ -43,6 +48,22 @@ export interface Attempt {
   answer: Answer;
 }
 
+/** Somebody other than its caller cancelled a command. */
+export interface Cancel {
+  correlationId: string;
+  askedAt: number;
+  /** When it was said what had come of it, and what; absent when that was never said. */
+  said?: { at: number; result: 'cancelled' | 'ended' };
+}
+
+/** An operator sent the command of a dead letter again. */
+export interface Redrive {
+  redriveOf: string;
+  askedAt: number;
+  /** Absent when it was never confirmed. */
+  successor?: string;
+}
+
 export interface Kill {
   at: number;
   process: string;
@@ -51,8 +72,10 @@ export interface Kill {
   replacedAt?: number;
 }
 
-export interface Effect {
+/** An attempt began, or had its effect. */
+export interface Line {
   line: number;
+  event: 'began' | 'acted';
   key: string;
   value: number;
   correlationId: string;
@@ -64,8 +87,16 @@ export interface StoredCommand {
   sequence: number;
   storedAt: number;
   correlationId: string;
+  /** Empty for one that was redriven: the key belongs to the command that gave up. */
   idempotencyKey: string;
   orderingKey: string;
+  action: ActionName;
+  key: string;
+  value: number;
+  work: Work;
+  priority: Priority;
+  deadlineAt: number;
+  redriveOf?: string;
 }
 
 export interface StoredOutcome {
@@ -73,12 +104,25 @@ export interface StoredOutcome {
   storedAt: number;
   correlationId: string;
   status: OutcomeStatus;
-  attempts: number;
+  /** Why it did not succeed. */
+  code?: string;
+  /** Absent when whoever wrote it did not know. */
+  attempts?: number;
   writtenBy: string;
 }
 
-export interface ConsumerState {
-  name: string;
+export interface Letter {
+  sequence: number;
+  /** Of the command in its envelope; absent when there is no envelope. */
+  correlationId?: string;
+  attempts: number;
+  reason: string;
+}
+
+export interface PartitionState {
+  partition: number;
+  /** Commands that its owner has not been given. */
   pending: number;
-  ackPending: number;
+  /** How far what is done lies behind what was given. */
+  unfinished: number;
 }

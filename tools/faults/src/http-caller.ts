@@ -1,6 +1,6 @@
 /**
  * A client of the 2026-07-28 revision in plain node:http: every byte of a request is in the test's hand, and a connection that dies
- * is seen as such. One keep-alive connection, so one client is one connection, as with a real host.
+ * is seen as such. One keep-alive connection, so one client is one connection, as with a real host, unless it calls several at once.
  */
 import { Agent, request, type IncomingHttpHeaders } from 'node:http';
 import { answerOfError, answerOfResult, type Answer, type ToolResult } from './answer.js';
@@ -37,14 +37,17 @@ export interface Caller {
 }
 
 export class HttpCaller implements Caller {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #agent: Agent;
   #nextId = 0;
 
   constructor(
     readonly url: string,
     private readonly token: string | undefined,
     private readonly timeoutMs: number,
-  ) {}
+    connections = 1,
+  ) {
+    this.#agent = new Agent({ keepAlive: true, maxSockets: connections });
+  }
 
   async call(call: ToolCall): Promise<Answer> {
     let answer: HttpAnswer;

@@ -15,6 +15,8 @@ export interface KillPlan {
 }
 
 const WATCH_MS = 50;
+/** Processes that are down at once: where starting one takes long, more would only be killed while they start. */
+const MOST_DOWN = 2;
 const REPAIR_TIMEOUT_MS = 60_000;
 
 export class Killer {
@@ -38,8 +40,8 @@ export class Killer {
     let nextAt = Date.now() + this.plan.everyMs;
     while (!this.#stop.signal.aborted) {
       await this.#watch();
-      if (Date.now() >= nextAt) {
-        nextAt += this.plan.everyMs;
+      if (Date.now() >= nextAt && this.#open().length < MOST_DOWN) {
+        nextAt = Math.max(nextAt + this.plan.everyMs, Date.now());
         await this.#killApp();
       }
       if (this.#natsAt.length > 0 && this.progress() >= this.#natsAt[0]!) {
@@ -59,7 +61,7 @@ export class Killer {
     const deadline = Date.now() + REPAIR_TIMEOUT_MS;
     for (;;) {
       await this.#watch();
-      const missing = this.kills.filter(({ replacedAt }) => replacedAt === undefined);
+      const missing = this.#open();
       if (missing.length === 0) return;
       if (Date.now() > deadline) {
         throw new Error(
@@ -99,9 +101,13 @@ export class Killer {
       .filter(({ pid }) => !this.#killed.has(pid));
   }
 
+  #open(): Kill[] {
+    return this.kills.filter(({ replacedAt }) => replacedAt === undefined);
+  }
+
   /** A kill is repaired when the ready file names no killed process of that kind any more, and as many as before. */
   async #watch(): Promise<void> {
-    const open = this.kills.filter(({ replacedAt }) => replacedAt === undefined);
+    const open = this.#open();
     if (open.length === 0) return;
     const ready = await this.stack.readReady();
     for (const kill of open) {

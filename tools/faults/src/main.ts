@@ -1,43 +1,58 @@
 /**
  * `npm run faults -- [options]`: the fault test with real processes. Ends with 0 when no rule was broken; the seed it prints makes
- * the same kill plan again, though not the same interleaving.
+ * the same plan again, of calls and of kills, though not the same interleaving.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { renderExplained, renderFigures, renderFindings } from './report.js';
+import { MUTATIONS } from './mutations.js';
+import { runMutations } from './mutate.js';
+import { countBy, renderExplained, renderFigures, renderFindings } from './report.js';
 import { runFaults, type FaultOptions } from './run.js';
+
+const FULL = { keys: 1_000, values: 20, clients: 64, 'think-ms': 0, 'nats-kills': 2 };
+/** Some twenty seconds under load. */
+const SMALL = { keys: 40, values: 15, clients: 10, 'think-ms': 150, 'nats-kills': 1 };
 
 const USAGE = `npm run faults -- [options]
 
-  --seed N            chooses what is killed, and when (default: from the clock)
-  --keys N            ordering keys (1000)
-  --values N          calls a key, one strictly after the other (20)
-  --clients N         clients at once (64)
-  --think-ms N        how long a client thinks before its next call, on average (0)
+  --seed N            chooses what is called and killed, and when (default: from the clock)
+  --seeds N           so many runs, each with the next seed (1)
+  --small             a run of some twenty seconds: other defaults for the next five
+  --keys N            ordering keys (${FULL.keys}; ${SMALL.keys})
+  --values N          calls a key, in groups of one to three (${FULL.values}; ${SMALL.values})
+  --clients N         clients at once (${FULL.clients}; ${SMALL.clients})
+  --think-ms N        how long a client thinks before its next calls, on average (${FULL['think-ms']}; ${SMALL['think-ms']})
+  --nats-kills N      kills of nats-server (${FULL['nats-kills']}; ${SMALL['nats-kills']})
+  --kill-every-ms N   time between two kills of an app (2000)
   --runners N         action-runner replicas (3)
   --front-ends N      mcp-frontend replicas (2)
-  --kill-every-ms N   time between two kills of an app (2000)
-  --nats-kills N      kills of nats-server (2)
   --data-dir DIR      a new or empty directory for the stack (default: a temporary one)
   --keep              leave the data directory in place
+  --mutation NAME     run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
+${MUTATIONS.map(({ name, what }) => `                        ${name.padEnd(22)}${what}`).join('\n')}
 `;
+
+type RunOptions = Omit<FaultOptions, 'dataDir'>;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seed: { type: 'string' },
-      keys: { type: 'string', default: '1000' },
-      values: { type: 'string', default: '20' },
-      clients: { type: 'string', default: '64' },
-      'think-ms': { type: 'string', default: '0' },
+      seeds: { type: 'string', default: '1' },
+      small: { type: 'boolean', default: false },
+      keys: { type: 'string' },
+      values: { type: 'string' },
+      clients: { type: 'string' },
+      'think-ms': { type: 'string' },
+      'nats-kills': { type: 'string' },
+      'kill-every-ms': { type: 'string', default: '2000' },
       runners: { type: 'string', default: '3' },
       'front-ends': { type: 'string', default: '2' },
-      'kill-every-ms': { type: 'string', default: '2000' },
-      'nats-kills': { type: 'string', default: '2' },
       'data-dir': { type: 'string' },
       keep: { type: 'boolean', default: false },
+      mutation: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -45,23 +60,52 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const dataDir = resolve(values['data-dir'] ?? (await mkdtemp(join(tmpdir(), 'callboard-faults-'))));
-  const options: FaultOptions = {
+  const size = values.small ? SMALL : FULL;
+  const sized = (option: keyof typeof FULL, least = 1) => count(option, values[option] ?? String(size[option]), least);
+  const options: RunOptions = {
     seed: values.seed === undefined ? Date.now() % 2 ** 32 : count('seed', values.seed, 0),
-    keys: count('keys', values.keys),
-    values: count('values', values.values),
-    clients: count('clients', values.clients),
-    thinkMs: count('think-ms', values['think-ms'], 0),
+    keys: sized('keys'),
+    values: sized('values'),
+    clients: sized('clients'),
+    thinkMs: sized('think-ms', 0),
+    natsKills: sized('nats-kills', 0),
+    killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
     runners: count('runners', values.runners),
     frontEnds: count('front-ends', values['front-ends']),
-    killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
-    natsKills: count('nats-kills', values['nats-kills'], 0),
-    dataDir,
   };
-  console.log(`seed ${options.seed}`);
+  const seeds = count('seeds', values.seeds);
+  if (values.mutation !== undefined) {
+    const own = ['--mutation', values.mutation];
+    const handedOn = process.argv.slice(2).filter((argument) => !own.includes(argument));
+    return runMutations(values.mutation, handedOn, (line) => console.log(line));
+  }
+
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort());
-  const report = await runFaults(options, (line) => console.log(line), interrupted.signal);
+  const broken: number[] = [];
+  for (let seed = options.seed; seed < options.seed + seeds; seed++) {
+    if (!(await runOnce({ ...options, seed }, values['data-dir'], values.keep, interrupted.signal))) broken.push(seed);
+  }
+  if (seeds > 1) {
+    console.log(
+      broken.length === 0
+        ? `${seeds} of ${seeds} seeds kept every rule: ${options.seed} to ${options.seed + seeds - 1}`
+        : `BROKEN with ${broken.length} of ${seeds} seeds: ${broken.join(', ')}`,
+    );
+  }
+  return broken.length > 0 ? 1 : 0;
+}
+
+/** Returns whether every rule was kept. */
+async function runOnce(
+  options: RunOptions,
+  wantedDir: string | undefined,
+  keep: boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const dataDir = resolve(wantedDir ?? (await mkdtemp(join(tmpdir(), 'callboard-faults-'))));
+  console.log(`seed ${options.seed}`);
+  const report = await runFaults({ ...options, dataDir }, (line) => console.log(line), signal);
   const { verdict, history, stopFailure, output } = report;
   const sections = [
     ...renderExplained(verdict.explained),
@@ -72,15 +116,18 @@ async function main(): Promise<number> {
   ];
   console.log(sections.join('\n'));
   const broken = verdict.findings.length > 0 || stopFailure !== undefined;
-  if (broken) console.log(`\nthe stack said last:\n${stopFailure ?? output}`);
+  if (broken) {
+    console.log(`\nthe stack said last:\n${stopFailure ?? output}`);
+    console.log(`rules broken: ${countBy(verdict.findings, ({ rule }) => rule) || 'the stack did not stop cleanly'}`);
+  }
   console.log(
     broken
-      ? `BROKEN: ${verdict.findings.length} findings, seed ${options.seed}`
-      : `kept every rule, seed ${options.seed}`,
+      ? `BROKEN: ${verdict.findings.length} findings, seed ${options.seed}\n`
+      : `kept every rule, seed ${options.seed}\n`,
   );
-  if (values.keep || broken) console.log(`data: ${dataDir}`);
+  if (keep || broken) console.log(`data: ${dataDir}`);
   else await rm(dataDir, { recursive: true, force: true });
-  return broken ? 1 : 0;
+  return !broken;
 }
 
 /** @throws TypeError naming the option, when it is not a whole number or too small. */

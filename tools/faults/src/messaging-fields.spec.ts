@@ -4,7 +4,8 @@ import type { ErrorBody } from '@callboard/envelope';
 import { startStack, type TestStack } from '@callboard/testing';
 import type { ToolResult } from './answer.js';
 import { HttpCaller, type ToolCall } from './http-caller.js';
-import { Observer, readEffects } from './observe.js';
+import { readAppended } from './append-log.js';
+import { Observer } from './observe.js';
 
 let stack: TestStack;
 let observer: Observer;
@@ -64,7 +65,7 @@ describe('200 simultaneous calls with one idempotency key over two front ends', 
   }, 60_000);
 
   it('have one side effect', async () => {
-    const { effects } = await readEffects(stack.dataDir);
+    const effects = await readAppended(stack.dataDir);
     expect(effects.filter(({ key }) => key === 'stampede')).toHaveLength(1);
   });
 
@@ -86,7 +87,7 @@ describe('200 simultaneous calls with one idempotency key over two front ends', 
   it('leave a key that is a conflict with other arguments', async () => {
     const error = await errorOf({ ...append, arguments: { key: 'stampede', value: 2 } });
     expect(error).toMatchObject({ code: 'idempotency_conflict', retryable: false });
-    const { effects } = await readEffects(stack.dataDir);
+    const effects = await readAppended(stack.dataDir);
     expect(effects.filter(({ key }) => key === 'stampede')).toHaveLength(1);
   });
 
@@ -247,10 +248,10 @@ describe('a messaging field of a wrong type or value', () => {
   });
 
   it('is refused before anything is stored', async () => {
-    const before = (await observer.commands()).length;
+    const before = await observer.countCommands();
     await errorOf(echo({ meta: { [field('priority')]: 'urgent' } }));
     await errorOf(echo({ headers: { 'X-Callboard-Deadline-Ms': 'soon' } }));
-    expect((await observer.commands()).length).toBe(before);
+    expect(await observer.countCommands()).toBe(before);
   });
 });
 

@@ -1,24 +1,30 @@
-/** Reads what the stack has stored and done, from outside: the streams as the user `sre`, and the file of `demo.append`. */
+/** Reads what the stack has stored and done, from outside: the streams as the user `sre`, and the log of the actions. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeToken, parseEnvelope, parseOutcome, type CommandEnvelope } from '@callboard/envelope';
-import { STREAM, connectNats, partitionConsumerName, partitionStates } from '@callboard/jetstream';
+import { STREAM, connectNats, partitionStates } from '@callboard/jetstream';
 import type { ReadyFile } from '@callboard/testing';
-import { DeliverPolicy, jetstream, type JsMsg } from '@nats-io/jetstream';
+import { DeliverPolicy, jetstream, jetstreamManager, type JetStreamManager, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { ConsumerState, Effect, History, StoredCommand, StoredOutcome } from './history.js';
+import { LOG } from './actions.js';
+import type { History, Line, PartitionState, StoredCommand, StoredOutcome } from './history.js';
+import type { ActionName, Work } from './plan.js';
 
 const POLL_MS = 200;
+/** Only the run's own actions: other commands are for finding out. */
+const TOOL = 'faults';
 
 export class Observer {
-  private constructor(private readonly nc: NatsConnection) {}
+  private constructor(
+    private readonly nc: NatsConnection,
+    private readonly jsm: JetStreamManager,
+  ) {}
 
   static async connect(ready: ReadyFile): Promise<Observer> {
     const { creds } = ready.nats_users['sre']!;
-    return new Observer(
-      await connectNats({ servers: ready.nats_url, user: 'sre', credsFile: creds, name: 'callboard-faults' }),
-    );
+    const nc = await connectNats({ servers: ready.nats_url, user: 'sre', credsFile: creds, name: 'callboard-faults' });
+    return new Observer(nc, await jetstreamManager(nc, { checkAPI: false, timeout: 1_000 }));
   }
 
   async close(): Promise<void> {
@@ -26,16 +32,29 @@ export class Observer {
   }
 
   async commands(): Promise<StoredCommand[]> {
-    return (await this.#readAll(STREAM.commands, 'cmd.>')).map((message) => {
+    return (await this.#readAll(STREAM.commands, `cmd.*.*.${TOOL}.>`)).map((message) => {
       const envelope = parseEnvelope(message.data);
+      const { key, value, ...work } = envelope.args as unknown as Work & { key: string; value: number };
       return {
         sequence: message.seq,
         storedAt: storedAt(message),
         correlationId: envelope.correlation_id,
         idempotencyKey: envelope.idempotency_key ?? '',
         orderingKey: envelope.ordering_key,
+        action: envelope.method as ActionName,
+        key,
+        value,
+        work,
+        priority: envelope.priority,
+        deadlineAt: Date.parse(envelope.deadline_at),
+        ...(envelope.redrive_of !== undefined && { redriveOf: envelope.redrive_of }),
       };
     });
+  }
+
+  /** How many commands of any action are stored. */
+  async countCommands(): Promise<number> {
+    return (await this.jsm.streams.info(STREAM.commands)).state.messages;
   }
 
   /** The stored envelope of one command. @throws Error when there is none, or more than one. */
@@ -45,26 +64,38 @@ export class Observer {
     return parseEnvelope(stored[0]!.data);
   }
 
-  async outcomes(): Promise<StoredOutcome[]> {
-    return (await this.#readAll(STREAM.outcomes, 'out.>')).map((message) => {
-      const outcome = parseOutcome(message.data);
-      return {
-        sequence: message.seq,
-        storedAt: storedAt(message),
-        correlationId: outcome.correlation_id,
-        status: outcome.status,
-        attempts: outcome.attempts ?? 0,
-        writtenBy: outcome.written_by,
-      };
-    });
+  /** A command of the run, as soon as it is stored. */
+  async command(tenantId: string, key: string, correlationId: string): Promise<CommandEnvelope | undefined> {
+    const [tenant, ordering, correlation] = [tenantId, key, correlationId].map(encodeToken);
+    const last_by_subj = `cmd.*.${tenant}.${TOOL}.*.${ordering}.${correlation}`;
+    const message = await this.jsm.direct.getMessage(STREAM.commands, { last_by_subj });
+    return message ? parseEnvelope(message.data) : undefined;
   }
 
-  async consumers(): Promise<ConsumerState[]> {
+  async outcomes(): Promise<StoredOutcome[]> {
+    const outcomes: StoredOutcome[] = [];
+    for (const message of await this.#readAll(STREAM.outcomes, 'out.>')) {
+      const { tool, correlation_id, status, error, attempts, written_by } = parseOutcome(message.data);
+      if (tool !== TOOL) continue;
+      outcomes.push({
+        sequence: message.seq,
+        storedAt: storedAt(message),
+        correlationId: correlation_id,
+        status,
+        ...(error && { code: error.code }),
+        ...(attempts !== undefined && { attempts }),
+        writtenBy: written_by,
+      });
+    }
+    return outcomes;
+  }
+
+  async partitions(): Promise<PartitionState[]> {
     return (await partitionStates(this.nc)).map(({ partition, pending, delivered, floor }) => ({
-      name: partitionConsumerName(partition),
+      partition,
       pending,
       // What was handed out and is not known to have ended.
-      ackPending: Math.max(0, delivered - floor),
+      unfinished: Math.max(0, delivered - floor),
     }));
   }
 
@@ -72,10 +103,16 @@ export class Observer {
   async quiet(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline) {
-      const consumers = await this.consumers();
-      if (consumers.every(({ pending, ackPending }) => pending === 0 && ackPending === 0)) return;
+      if (await this.#isQuiet()) return;
       await sleep(POLL_MS);
     }
+  }
+
+  async #isQuiet(): Promise<boolean> {
+    const partitions = await this.partitions();
+    if (!partitions.every(({ pending, unfinished }) => pending === 0 && unfinished === 0)) return false;
+    const { state } = await this.jsm.streams.info(STREAM.outcomes, { subjects_filter: 'out.>' });
+    return Object.keys(state.subjects ?? {}).length >= (await this.countCommands());
   }
 
   async #readAll(stream: string, filter: string): Promise<JsMsg[]> {
@@ -99,33 +136,33 @@ function storedAt(message: JsMsg): number {
   return Number(message.timestampNanos / 1_000_000n);
 }
 
-/** The side effects of `demo.append`; none when it never ran. */
-export async function readEffects(dataDir: string): Promise<Pick<History, 'effects' | 'unreadableLines'>> {
-  const effects: Effect[] = [];
+/** What the actions wrote; nothing when none ran. */
+export async function readLines(dataDir: string): Promise<Pick<History, 'lines' | 'unreadableLines'>> {
+  const lines: Line[] = [];
   const unreadableLines: number[] = [];
-  const text = await readFile(join(dataDir, 'demo', 'append.log'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await readFile(join(dataDir, 'demo', LOG), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
-  for (const [index, line] of text.split('\n').entries()) {
-    if (line === '') continue;
-    const effect = readEffect(index + 1, line);
-    if (effect) effects.push(effect);
+  for (const [index, written] of text.split('\n').entries()) {
+    if (written === '') continue;
+    const line = readLine(index + 1, written);
+    if (line) lines.push(line);
     else unreadableLines.push(index + 1);
   }
-  return { effects, unreadableLines };
+  return { lines, unreadableLines };
 }
 
-function readEffect(line: number, text: string): Effect | undefined {
+function readLine(line: number, text: string): Line | undefined {
   let entry: { [member: string]: unknown };
   try {
     entry = JSON.parse(text) as { [member: string]: unknown };
   } catch {
     return undefined;
   }
-  const { key, value, correlation_id: correlationId, attempt } = entry;
-  const at = typeof entry['at'] === 'string' ? Date.parse(entry['at']) : Number.NaN;
-  if (typeof key !== 'string' || typeof correlationId !== 'string' || Number.isNaN(at)) return undefined;
-  if (typeof attempt !== 'number') return undefined;
-  return { line, key, value: Number(value), correlationId, attempt, at };
+  const { event, key, value, correlation_id: correlationId, attempt, at } = entry;
+  if (event !== 'began' && event !== 'acted') return undefined;
+  if (typeof key !== 'string' || typeof correlationId !== 'string') return undefined;
+  if (typeof value !== 'number' || typeof attempt !== 'number' || typeof at !== 'number') return undefined;
+  return { line, event, key, value, correlationId, attempt, at };
 }

@@ -1,13 +1,16 @@
 /**
- * One run of the fault test, top to bottom: start the stack, load it, kill its processes, let it come to rest, collect what every
- * side has seen, and judge it.
+ * One run of the fault test, top to bottom: start the stack, load it, kill its processes, cancel and redrive meanwhile, let it come to rest,
+ * collect what every side has seen, and judge it.
  */
+import { fileURLToPath } from 'node:url';
 import { startStack, type TestStack } from '@callboard/testing';
 import { check, type Verdict } from './checker.js';
 import type { History } from './history.js';
+import { HttpCaller } from './http-caller.js';
 import { Killer } from './killer.js';
 import { Load } from './load.js';
-import { Observer, readEffects } from './observe.js';
+import { Observer, readLines } from './observe.js';
+import { Operator, type CallerIdentity } from './operator.js';
 import { Random } from './random.js';
 
 export interface FaultOptions {
@@ -37,6 +40,8 @@ export interface FaultReport {
 
 const REST_TIMEOUT_MS = 60_000;
 const TICK_MS = 3_000;
+const CALL_MS = 30_000;
+const ACTIONS = fileURLToPath(new URL('./actions.js', import.meta.url));
 
 /** @throws Error when the run could not be made; a rule that was broken is in the verdict. */
 export async function runFaults(
@@ -46,7 +51,11 @@ export async function runFaults(
 ): Promise<FaultReport> {
   const { dataDir, frontEnds, runners } = options;
   say(`starting ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
-  const stack = await startStack({ dataDir, replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners } });
+  const stack = await startStack({
+    dataDir,
+    replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners },
+    env: { CALLBOARD_ACTION_MODULES: `@callboard/demo-actions,${ACTIONS}` },
+  });
   let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
   try {
     seen = await loadAndKill(stack, options, say, signal);
@@ -67,62 +76,88 @@ async function loadAndKill(
   say: (line: string) => void,
   signal: AbortSignal | undefined,
 ) {
-  const keys = Array.from({ length: options.keys }, (_, index) => `key-${index}`);
-  const load = new Load({
-    urls: stack.ready.mcp_urls,
-    token: stack.ready.token,
-    keys,
-    valuesPerKey: options.values,
-    clients: options.clients,
-    thinkMs: options.thinkMs,
-    seed: options.seed,
-  });
-  const killer = new Killer(
-    stack,
-    { everyMs: options.killEveryMs, natsKills: options.natsKills },
-    new Random(options.seed),
-    () => load.succeeded / load.total,
-  );
-
-  const startedAt = Date.now();
-  const ticker = setInterval(() => say(describeProgress(load, killer, startedAt)), TICK_MS);
-  const killing = killer.run();
+  const observer = await Observer.connect(stack.ready);
+  const caller = await findOutWhoCalls(stack, observer);
+  const operator = await Operator.start(stack, observer, caller);
   try {
-    await Promise.race([load.run(), killing, rejectedOn(signal)]);
-  } finally {
-    clearInterval(ticker);
-    killer.stop();
-  }
-  await killing;
-  const loadedAt = Date.now();
-  say(describeProgress(load, killer, startedAt));
+    const load = new Load({
+      urls: stack.ready.mcp_urls,
+      token: stack.ready.token,
+      keys: Array.from({ length: options.keys }, (_, index) => `key-${index}`),
+      valuesPerKey: options.values,
+      clients: options.clients,
+      thinkMs: options.thinkMs,
+      seed: options.seed,
+      onCancel: (call) => operator.cancel(call),
+    });
+    const killer = new Killer(
+      stack,
+      { everyMs: options.killEveryMs, natsKills: options.natsKills },
+      new Random(options.seed),
+      () => load.answered / load.total,
+    );
 
-  await killer.repaired();
-  const observer = await Observer.connect(await stack.readReady());
-  try {
-    await observer.quiet(REST_TIMEOUT_MS);
+    const startedAt = Date.now();
+    const describe = () => describeProgress(load, killer, operator, startedAt);
+    const ticker = setInterval(() => say(describe()), TICK_MS);
+    const killing = killer.run();
+    const operating = operator.run();
+    try {
+      await Promise.race([load.run(), killing, rejectedOn(signal)]);
+    } finally {
+      clearInterval(ticker);
+      killer.stop();
+      await operator.stop();
+    }
+    await Promise.all([killing, operating]);
+    const loadedAt = Date.now();
+    say(describe());
+
+    await killer.repaired();
+    await redriveTheRest(operator, observer);
     const restedAt = Date.now();
     const history: History = {
-      expected: { keys: load.begun, valuesPerKey: options.values },
       calls: load.calls,
+      cancels: operator.cancels,
+      redrives: operator.redrives,
       kills: killer.kills,
-      ...(await readEffects(stack.dataDir)),
+      ...(await readLines(stack.dataDir)),
       commands: await observer.commands(),
       outcomes: await observer.outcomes(),
-      consumers: await observer.consumers(),
+      letters: operator.letters,
+      partitions: await observer.partitions(),
     };
     return { history, loadMs: loadedAt - startedAt, restMs: restedAt - loadedAt, retries: load.retries };
   } finally {
+    await operator.close();
     await observer.close();
   }
+}
+
+/** Everything comes to rest: what is redriven may give up once more, and then it is redriven once more. */
+async function redriveTheRest(operator: Operator, observer: Observer): Promise<void> {
+  const until = Date.now() + REST_TIMEOUT_MS;
+  do await observer.quiet(until - Date.now());
+  while ((await operator.redriveAll()) > 0 && Date.now() < until);
+}
+
+/** One call tells under which tenant and principal the token calls. */
+async function findOutWhoCalls(stack: TestStack, observer: Observer): Promise<CallerIdentity> {
+  const caller = new HttpCaller(stack.ready.mcp_url, stack.ready.token, CALL_MS);
+  const answer = await caller.call({ name: 'demo.echo', arguments: { text: 'who am I?' } });
+  await caller.close();
+  if (answer.kind !== 'succeeded') throw new Error(`the first call did not succeed: ${JSON.stringify(answer)}`);
+  const { tenant_id: tenantId, user_id: userId } = await observer.envelope(answer.correlationId!);
+  return { tenantId, userId };
 }
 
 function rejectedOn(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('interrupted'))));
 }
 
-function describeProgress(load: Load, killer: Killer, startedAt: number): string {
+function describeProgress(load: Load, killer: Killer, operator: Operator, startedAt: number): string {
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(0);
   const gaveUp = load.gaveUp === 0 ? '' : `, ${load.gaveUp} given up`;
-  return `${seconds} s: ${load.succeeded} of ${load.total} calls, ${load.retries} retries, ${killer.kills.length} kills${gaveUp}`;
+  const operated = `${operator.cancels.length} cancels, ${operator.redrives.length} redrives`;
+  return `${seconds} s: ${load.answered} of ${load.total} calls, ${load.retries} retries, ${killer.kills.length} kills, ${operated}${gaveUp}`;
 }
