@@ -168,6 +168,21 @@ describe('a line of a keyed queue', () => {
     expect(started.map(({ n }) => n)).toEqual([0, 2, 1]);
   });
 
+  it('begins what was put first while another item was asked and then had to wait', async () => {
+    const order: number[] = [];
+    const queue: KeyedQueue<Item> = new KeyedQueue<Item>({ concurrency: 1, starvationMs: 1e9 }, async ({ n }) => {
+      order.push(n);
+      // Halted: only the last of the line may run.
+      if (n < 2 && !order.includes(2)) return { again: new Promise(() => undefined) };
+      return undefined;
+    });
+    for (const n of [0, 1, 2]) queue.push(item('a', n));
+    expect(queue.putFirst('a', ({ n }) => n === 2)).toBe(true);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual([0, 2, 0, 1]);
+    await queue.stop();
+  });
+
   it('gives its place away while its item rests, and does not go on before that is done', async () => {
     const order: string[] = [];
     let wake!: () => void;

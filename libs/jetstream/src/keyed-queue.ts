@@ -71,6 +71,7 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   putFirst(key: string, which: (item: T) => boolean): boolean {
     const line = this.#lines.get(key);
     if (!line?.items.putFirst(which, line.state === 'running' ? 1 : 0)) return false;
+    if (line.state === 'running') line.beforeRunning = which;
     // What the line waited for was its first item's, which is another now.
     if (line.state === 'waiting') this.#makeReady(line);
     this.#start();
@@ -152,7 +153,12 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   #settled(line: Line<T>, said: Again | void): void {
     this.#running -= 1;
     const { key } = line.items.first!;
-    if (said) {
+    const before = line.beforeRunning;
+    line.beforeRunning = undefined;
+    if (said && before && line.items.putFirst(before, 0)) {
+      // Put before it while it was asked, and it has not begun.
+      this.#makeReady(line);
+    } else if (said) {
       line.state = 'waiting';
       const wait = ++line.waits;
       void said.again.then(() => {
@@ -187,6 +193,8 @@ class Line<T extends { readonly priority: Priority }> {
   ticket = 0;
   /** Only what it waits for now counts. */
   waits = 0;
+  /** What was put before all that have not begun while the first of the line ran; it goes before that too if that waits. */
+  beforeRunning: ((item: T) => boolean) | undefined;
   readonly #count: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
 
   constructor(item: T) {
