@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { resolveNatsServer } from '@callboard/nats-server';
 import type { Bench, BenchContext, BenchResult } from './bench.js';
 import { call } from './call.js';
+import { deadlines } from './deadlines.js';
 import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
 import { queue } from './queue.js';
@@ -17,7 +18,7 @@ import { redrive } from './redrive.js';
 import { Patience } from './rounds.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue, redrive];
+const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, redrive];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;

@@ -10,7 +10,11 @@ const connection = await connectNats({
   user: 'mcp-frontend',
   name: 'bench-producer',
 });
-const client = await CommandClient.start(connection, { instance: 'bench-producer' });
+const scheduleAfter = process.env['BENCH_SCHEDULE_AFTER_MS'];
+const client = await CommandClient.start(connection, {
+  instance: 'bench-producer',
+  ...(scheduleAfter !== undefined && { scheduleDeadlinesAfterMs: Number(scheduleAfter) }),
+});
 
 serveProducer(async (job, n) => {
   const { outcome } = await client.submit(commandNumber(n, `key-${n % KEYS}`, job));
