@@ -175,6 +175,8 @@ export class CommandRunner {
 
     const last = await this.#insist(delivery, command.correlation_id, () => this.deps.attempts.last(command));
     if (last?.kind === 'failed') {
+      if (last.attempt >= action.descriptor.retry.max_attempts)
+        return { now: await this.#deadLetterAndEnd(delivery, command, action, last.attempt, last.error) };
       delivery.attempts = last.attempt;
       const wait = Date.parse(last.next_at) - Date.now();
       if (wait > 0) return { now: { again: this.#until(delivery, command, wait) } };
@@ -347,15 +349,25 @@ export class CommandRunner {
     error: ErrorBody,
   ): Promise<Handled> {
     const wait = backoffOf(action, attempt);
+    await this.#recordFailed(delivery, command, attempt, error, wait);
+    return { again: this.#until(delivery, command, wait) };
+  }
+
+  async #recordFailed(
+    delivery: Delivery,
+    command: CommandEnvelope,
+    attempt: number,
+    error: ErrorBody,
+    waitMs: number,
+  ): Promise<void> {
     const fact = {
       kind: 'failed',
       correlation_id: command.correlation_id,
       attempt,
       error,
-      next_at: new Date(Date.now() + wait).toISOString(),
+      next_at: new Date(Date.now() + waitMs).toISOString(),
     } as const;
     await this.#insist(delivery, command.correlation_id, () => this.deps.attempts.publish(command, fact));
-    return { again: this.#until(delivery, command, wait) };
   }
 
   /** Resolves after a time, at the deadline, when somebody else ends the command, or when the process is to stop. */
@@ -380,7 +392,7 @@ export class CommandRunner {
     return Promise.race([released, this.#until(delivery, command, MAX_TIMER_MS)]);
   }
 
-  #giveUp(
+  async #giveUp(
     delivery: Delivery,
     command: CommandEnvelope,
     action: ActionDefinition,
@@ -390,8 +402,12 @@ export class CommandRunner {
     // One attempt was all that was ever meant: that is a failure, not a command that gave up.
     if (action.descriptor.retry.max_attempts === 1)
       return this.#end(delivery, command, { status: 'failed', error, attempts });
+    // On record, so that an owner after a crash gives up as well: an operator may have redriven the letter by then.
+    await this.#recordFailed(delivery, command, attempts, error, 0);
     return this.#deadLetterAndEnd(delivery, command, action, attempts, error);
   }
+
+  /** The halt first: whoever sees the letter can decide about both. Said again after a crash, it leaves alone what was decided since. */
 
   async #deadLetterAndEnd(
     delivery: Delivery,
@@ -401,11 +417,14 @@ export class CommandRunner {
     error: ErrorBody,
   ): Promise<Handled> {
     const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
-    await this.#deadLetter(delivery, id, 'attempts_exhausted', attempts, error);
-    if (action.descriptor.on_dead_letter === 'halt') {
+    if (
+      action.descriptor.on_dead_letter === 'halt' &&
+      this.deps.halts.get(tenantId, orderingKey)?.correlation_id !== id
+    ) {
       const halt = { correlation_id: id, action: action.descriptor.id, at: new Date().toISOString() };
       await this.#insist(delivery, id, () => this.deps.halts.halt(tenantId, orderingKey, halt));
     }
+    await this.#deadLetter(delivery, id, 'attempts_exhausted', attempts, error);
     const body = { ...errorOf('dead_lettered', command), message: error.message };
     return this.#end(delivery, command, { status: 'dead_lettered', error: body, attempts });
   }

@@ -1,6 +1,6 @@
 /**
- * What the runner serves in the benches of ordering and queue: an action that takes its time and says when it ran, so that the order can be
- * checked from outside, and one that takes none.
+ * What the runner serves in the benches: an action that takes its time and says when it ran, so that the order can be checked from
+ * outside, one that takes none, and one that returns a text, to who waits for it or as a task.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ActionSet, defineAction } from '@callboard/actions';
@@ -8,6 +8,13 @@ import { z } from 'zod';
 
 /** How long one command takes, here and in the baseline. */
 export const WORK_MS = 5;
+
+const REPLY = {
+  description: 'Returns the text.',
+  input: z.object({ text: z.string() }),
+  attributes: { read_only: true, open_world: false },
+  run: ({ text }: { text: string }) => text,
+};
 
 export const actions = new ActionSet([
   defineAction({
@@ -21,6 +28,8 @@ export const actions = new ActionSet([
       return `${began} ${performance.now()}`;
     },
   }),
+  defineAction({ id: 'bench.reply', ...REPLY }),
+  defineAction({ id: 'bench.task', ...REPLY, task: 'required' }),
   defineAction({
     id: 'bench.noop',
     description: 'Returns its number.',

@@ -16,9 +16,10 @@ import { queue } from './queue.js';
 import { raw } from './raw.js';
 import { redrive } from './redrive.js';
 import { Patience } from './rounds.js';
+import { tasks } from './tasks.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, redrive];
+const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;

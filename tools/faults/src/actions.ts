@@ -21,6 +21,7 @@ const input = z.object({
   fail: z.number().int(),
   fatal: z.boolean(),
   broken: z.boolean(),
+  deaf: z.boolean(),
 });
 type Args = { key: string; value: number } & Work;
 
@@ -46,8 +47,8 @@ export function actions(env: NodeJS.ProcessEnv): ActionSet {
 
   const run = async (args: Args, context: ActionContext): Promise<string> => {
     write('began', args, context);
-    const { key, value, ms, fail, fatal, broken } = args;
-    if (ms > 0) await sleep(ms, undefined, { signal: context.signal });
+    const { key, value, ms, fail, fatal, broken, deaf } = args;
+    if (ms > 0) await sleep(ms, undefined, deaf ? {} : { signal: context.signal });
     if (fatal) throw new ActionError('meant to fail for good', { code: FATAL });
     if (context.attempt <= fail) throw new ActionError('meant to fail at first', { retryable: true });
     if (broken && !existsSync(mendedFile(directory, key, value))) {

@@ -23,7 +23,7 @@ const VALUES = 4;
 /** Value v of a key is called at `at(v)`, stored 5 ms later, begins after 8 and acts after 10, has its outcome after 15 and its answer after 20. */
 const at = (value: number) => 1_000_000 + value * 1_000;
 const correlationOf = (key: string, value: number) => `i_${key}_${value}`;
-const WORK: Work = { ms: 0, fail: 0, fatal: false, broken: false };
+const WORK: Work = { ms: 0, fail: 0, fatal: false, broken: false, deaf: false };
 const PLAN: Plan = { action: 'step', work: WORK, priority: 'normal', deadlineMs: 600_000 };
 
 /** A history without a fault; each test breaks it in one place. */
@@ -648,7 +648,7 @@ describe('the report', () => {
     history.kills.push(killed('action-runner', 100, 400));
     const story = renderKey('alpha', history).map((line) => line.slice('00:00:00.000 '.length));
     expect(story.slice(6, 14)).toEqual([
-      'http-1 calls value 1 at one: step {"ms":0,"fail":0,"fatal":false,"broken":false}, normal, deadline 600000 ms',
+      'http-1 calls value 1 at one: step {"ms":0,"fail":0,"fatal":false,"broken":false,"deaf":false}, normal, deadline 600000 ms',
       'COMMANDS 3: value 1 as i_alpha_1',
       'line 5: value 1 began, attempt 1, i_alpha_1',
       'line 6: value 1 acted, attempt 1, i_alpha_1',

@@ -28,6 +28,8 @@ export interface Work {
   fatal: boolean;
   /** Fails until its cause is mended, which the operator does before redriving it. */
   broken: boolean;
+  /** Does not listen when it is told to stop, and acts late. */
+  deaf: boolean;
 }
 
 export interface Plan {
@@ -41,7 +43,7 @@ export interface Plan {
 
 /** Longer than any repair takes. */
 const NO_DEADLINE_MS = 600_000;
-const NOTHING_WRONG = { fail: 0, fatal: false, broken: false };
+const NOTHING_WRONG = { fail: 0, fatal: false, broken: false, deaf: false };
 
 /** The calls of one key, in groups: those of a group are sent at once, the next group when all of it has been answered. */
 export function planKey(random: Random, values: number): Plan[][] {
@@ -77,7 +79,7 @@ function planFate(random: Random): Pick<Plan, 'action' | 'work'> & Partial<Plan>
       8,
       () => ({
         action: any(),
-        work: { ...NOTHING_WRONG, ms: random.pick([0, 150, 3_000]) },
+        work: { ...NOTHING_WRONG, ...random.pick([{ ms: 0 }, { ms: 150 }, { ms: 3_000 }, { ms: 700, deaf: true }]) },
         deadlineMs: Math.round(random.between(100, 500)),
       }),
     ],
@@ -85,7 +87,7 @@ function planFate(random: Random): Pick<Plan, 'action' | 'work'> & Partial<Plan>
       7,
       () => ({
         action: any(),
-        work: { ...NOTHING_WRONG, ms: Math.round(random.between(100, 500)) },
+        work: { ...NOTHING_WRONG, ms: Math.round(random.between(100, 500)), deaf: random.pick([true, false]) },
         cancelAfterMs: Math.round(random.between(0, 400)),
       }),
     ],

@@ -7,12 +7,15 @@
 import { connect, type Socket } from 'node:net';
 
 const REVISION = '2026-07-28';
+const TASKS = 'io.modelcontextprotocol/tasks';
 const CRLF = '\r\n';
 
 export interface CallTarget {
   url: string;
   token?: string;
   tool: string;
+  /** The caller knows tasks, and the tool makes one of every call. */
+  asTask?: boolean;
 }
 
 export class McpConnection {
@@ -20,6 +23,7 @@ export class McpConnection {
   readonly #head: string;
   readonly #tail: string;
   readonly #nameOfTool: string;
+  readonly #asTask: boolean;
   #socket!: Socket;
   #received = '';
   #waiting: { resolve(body: string): void; reject(error: Error): void } | undefined;
@@ -27,6 +31,7 @@ export class McpConnection {
   constructor(target: CallTarget) {
     this.#url = new URL(target.url);
     this.#nameOfTool = JSON.stringify(target.tool);
+    this.#asTask = target.asTask ?? false;
     this.#head = [
       `POST ${this.#url.pathname} HTTP/1.1`,
       `Host: ${this.#url.host}`,
@@ -41,7 +46,7 @@ export class McpConnection {
     const meta = {
       'io.modelcontextprotocol/protocolVersion': REVISION,
       'io.modelcontextprotocol/clientInfo': { name: 'callboard-bench', version: '1.0.0' },
-      'io.modelcontextprotocol/clientCapabilities': {},
+      'io.modelcontextprotocol/clientCapabilities': this.#asTask ? { extensions: { [TASKS]: {} } } : {},
     };
     this.#tail = `},"_meta":${JSON.stringify(meta)}}}`;
   }
@@ -60,7 +65,7 @@ export class McpConnection {
     this.#socket.destroy();
   }
 
-  /** Calls with a text of its own. @throws Error unless the answer is exactly that text, to this very call. */
+  /** Calls with a text of its own. @throws Error unless the answer is exactly that text, or a new task, to this very call. */
   async call(id: number): Promise<void> {
     const text = `call ${id}`;
     const body =
@@ -68,7 +73,8 @@ export class McpConnection {
       `"params":{"name":${this.#nameOfTool},"arguments":{"text":"${text}"${this.#tail}`;
     const answer = new Promise<string>((resolve, reject) => (this.#waiting = { resolve, reject }));
     this.#socket.write(`${this.#head}${body.length}${CRLF}${CRLF}${body}`, 'latin1');
-    check(await answer, id, text);
+    if (this.#asTask) checkTask(await answer, id);
+    else check(await answer, id, text);
   }
 
   #receive(chunk: string): void {
@@ -124,4 +130,11 @@ function check(body: string, id: number, text: string): void {
   };
   const right = message.id === id && message.result?.content?.[0]?.text === text && message.result.isError !== true;
   if (!right) throw new Error(`not the answer to call ${id}: ${body.slice(0, 300)}`);
+}
+
+function checkTask(body: string, id: number): void {
+  const message = JSON.parse(body) as { id?: number; result?: { resultType?: string; taskId?: string } };
+  const { resultType, taskId } = message.result ?? {};
+  if (message.id !== id || resultType !== 'task' || !taskId)
+    throw new Error(`no task for call ${id}: ${body.slice(0, 300)}`);
 }
