@@ -75,7 +75,8 @@ const actions = new ActionSet([
   }),
 ]);
 
-async function startRunner(instance = 'runner'): Promise<CommandConsumer> {
+/** @param mute it never gets an outcome stored */
+async function startRunner(instance = 'runner', { mute = false } = {}): Promise<CommandConsumer> {
   const nc = await nats.connect('action-runner');
   const publisher = new AckedPublisher(nc);
   const inputs = await InputExchange.open(nc, publisher);
@@ -83,10 +84,12 @@ async function startRunner(instance = 'runner'): Promise<CommandConsumer> {
     if (first !== undefined) consumer?.putFirst(tenant, key, first);
   });
   opened.push(inputs, halts);
+  const outcomes = new OutcomePublisher(publisher, instance);
+  if (mute) outcomes.publish = () => nc.closed().then(() => Promise.reject(new Error('closed')));
   const note = (fields: unknown, text: string) => logged.push([fields, text]);
   const commands = new CommandRunner({
     actions,
-    outcomes: new OutcomePublisher(publisher, instance),
+    outcomes,
     attempts: await AttemptLog.open(nc, publisher),
     progress: new ProgressLog(publisher),
     inputs,
@@ -568,6 +571,22 @@ describe('a command whose runner was killed half-way', () => {
     await startRunner('second');
     expect(await hanging).toMatchObject({ error: { code: 'in_doubt' } });
     for (const outcome of await waiting) expect(outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
+  });
+
+  it('while it was giving up makes no more attempts, and has given up', async () => {
+    const begun: number[] = [];
+    run = (_, { attempt }) => {
+      begun.push(attempt);
+      throw new ActionError('busy', { retryable: true });
+    };
+    const first = await startRunner('first', { mute: true });
+    const envelope = thrice('key');
+    const outcome = outcomeOf(envelope);
+    await waitFor(() => deadLetterOf(envelope), { what: 'the dead letter' });
+    await kill(first);
+    await startRunner('second');
+    expect(await outcome).toMatchObject({ status: 'dead_lettered', attempts: 3, written_by: 'second' });
+    expect(begun).toEqual([1, 2, 3]);
   });
 
   it('again and again gives up, however patient its action is', async () => {

@@ -8,6 +8,7 @@ import { CommandClient } from './command-client.js';
 import { DeadLetterBox, redriveAll, redrivenCommand, type KeptLetter, type LetterFilter } from './dead-letter-box.js';
 import { DeadLetterPublisher } from './dead-letters.js';
 import { Halts } from './halts.js';
+import { OutcomePublisher } from './outcome-publisher.js';
 import { STREAM } from './topology.js';
 import { subjectOf } from './spec/commands.js';
 
@@ -38,13 +39,15 @@ afterAll(async () => {
 
 let sequence = 0;
 /** Gives up on a message as a runner does. */
-async function giveUp(message: CommandEnvelope | string, reason = 'attempts_exhausted'): Promise<void> {
+async function giveUp(message: CommandEnvelope | string, reason = 'attempts_exhausted', ended = true): Promise<void> {
   const command = typeof message === 'string' ? testCommand('unreadable') : message;
   const subject = `cmd.1.${subjectOf(command).slice('cmd.'.length)}`;
   const last_error = { code: 'action_failed', message: 'no', retryable: true };
   const letter = { reason, attempts: 3, last_error, stream: STREAM.commands, subject, sequence: ++sequence };
   const data = typeof message === 'string' ? message : JSON.stringify(message);
   await new DeadLetterPublisher(publisher).publish(letter, Buffer.from(data));
+  const ending = { status: 'dead_lettered', attempts: 3 } as const;
+  if (ended) await new OutcomePublisher(publisher, 'runner').publish(command, ending);
 }
 
 async function found(filter: LetterFilter = {}): Promise<KeptLetter[]> {
@@ -92,6 +95,16 @@ describe('dead letters', () => {
       [{ letters: [second!.letter, 4_711] }, [second!]],
     ];
     for (const [filter, expected] of cases) expect([filter, await found(filter)]).toEqual([filter, expected]);
+  });
+
+  it('are not redriven before the command that gave up has ended', async () => {
+    const command = testCommand('k');
+    await giveUp(command, 'attempts_exhausted', false);
+    const [letter] = await found();
+    await expect(box.redrive(letter!, client)).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await found()).toHaveLength(1);
+    await new OutcomePublisher(publisher, 'runner').publish(command, { status: 'dead_lettered', attempts: 3 });
+    expect(await box.redrive(letter!, client)).toMatchObject({ redrive_of: command.correlation_id });
   });
 
   it('are redriven as a new command of the same key, which knows where it comes from, and are gone then', async () => {
@@ -153,6 +166,7 @@ describe('dead letters', () => {
     const refused = commands[31]!;
     /** A client to which one command is one too many. */
     const choosy = {
+      lookup: (tenantId: string, correlationId: string) => client.lookup(tenantId, correlationId),
       submit: (envelope: CommandEnvelope) =>
         envelope.redrive_of === refused.correlation_id
           ? Promise.reject(new CallboardError('overloaded'))

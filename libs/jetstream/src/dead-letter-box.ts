@@ -13,6 +13,7 @@
  * R1 and R2 hold for as long as commands are kept. Not guaranteed: that the attempts which failed had no effect.
  */
 import {
+  CallboardError,
   actionId,
   parseEnvelope,
   parseStoredCommandSubject,
@@ -114,6 +115,7 @@ export class DeadLetterBox {
    */
   async redrive(letter: KeptLetter, commands: CommandClient): Promise<Redriven> {
     const command = redrivenCommand(letter, Date.now());
+    await this.#mustHaveEnded(letter, commands);
     const submission = await commands.submit(command);
     submission.release();
     await this.#decide(letter, submission.correlationId);
@@ -125,6 +127,17 @@ export class DeadLetterBox {
       correlation_id: submission.correlationId,
       before: submission.replayed,
     };
+  }
+
+  /** A letter is stored before its outcome: what its runner is still about to end must not go out a second time. */
+  async #mustHaveEnded({ stream, command }: KeptLetter, commands: CommandClient): Promise<void> {
+    if (stream !== STREAM.commands || !command) return;
+    const { tenant_id, correlation_id: correlationId } = command;
+    if (await commands.lookup(tenant_id, correlationId)) return;
+    throw new CallboardError('unavailable', 'The command of this letter has not ended yet', {
+      retryAfterMs: 1_000,
+      correlationId,
+    });
   }
 
   /** Deletes the letter, and overwrites its place on the disk. */
