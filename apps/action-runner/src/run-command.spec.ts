@@ -8,6 +8,7 @@ import {
   type ActionReturn,
   type Reconciled,
 } from '@callboard/actions';
+import type { Found } from '@callboard/adapters';
 import { LIMITS, commandSubject, type CommandEnvelope, type Outcome } from '@callboard/envelope';
 import {
   AckedPublisher,
@@ -41,6 +42,8 @@ let consumers: CommandConsumer[] = [];
 const connections = new WeakMap<CommandConsumer, NatsConnection>();
 let opened: { close(): void }[] = [];
 const logged: unknown[] = [];
+/** Where actions are that this runner does not have. */
+const elsewhere = new Map<string, Found>();
 /** What the action of the present test does. */
 let run: Run;
 
@@ -89,6 +92,7 @@ async function startRunner(instance = 'runner', { mute = false } = {}): Promise<
   const note = (fields: unknown, text: string) => logged.push([fields, text]);
   const commands = new CommandRunner({
     actions,
+    elsewhere: (id) => elsewhere.get(id),
     outcomes,
     attempts: await AttemptLog.open(nc, publisher),
     progress: new ProgressLog(publisher),
@@ -787,5 +791,54 @@ describe('a key that halts after a dead letter', () => {
     for (const outcome of await Promise.all(later)) expect(outcome).toMatchObject({ status: 'succeeded' });
     expect(seen).toEqual([0, 0, 3, 9, 1, 2]);
     await waitFor(() => halts.get('acme', 'redriven') === undefined, { what: 'the halt gone' });
+  });
+});
+
+describe('a command whose action another runner has, or will have again in a moment', () => {
+  const moved = (key: string, more: Partial<CommandEnvelope> = {}) =>
+    testCommand(key, {}, { method: 'moved', ...more });
+  afterEach(() => {
+    elsewhere.clear();
+    actions.remove('demo.moved');
+  });
+
+  it.each(['elsewhere', 'lately'] as const)('waits until it is here, and holds back no other key: %s', async (kind) => {
+    elsewhere.set('demo.moved', { kind });
+    const order: string[] = [];
+    run = ({ n }) => `${order.push(String(n))}`;
+    await startRunner();
+    const first = outcomeOf(moved('moved'));
+    const second = outcomeOf(once('moved', { n: 2 }));
+    expect(await outcomeOf(once('another', { n: 1 }))).toMatchObject({ status: 'succeeded' });
+    actions.add(defineAction({ id: 'demo.moved', description: '', input, run: () => `${order.push('moved')}` }));
+    expect(await first).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(await second).toMatchObject({ status: 'succeeded' });
+    expect(order).toEqual(['1', 'moved', '2']);
+  });
+
+  it('waits no longer than its deadline', async () => {
+    elsewhere.set('demo.moved', { kind: 'elsewhere' });
+    await startRunner();
+    const outcome = await outcomeOf(moved('moved', { deadline_ms: 300 }));
+    expect(outcome).toMatchObject({ status: 'deadline_exceeded' });
+  });
+
+  it('ends when it is nowhere any more', async () => {
+    elsewhere.set('demo.moved', { kind: 'lately' });
+    await startRunner();
+    const outcome = outcomeOf(moved('moved'));
+    await outcomeOf(once('another', { n: 1 }));
+    elsewhere.clear();
+    expect(await outcome).toMatchObject({ status: 'failed', error: { code: 'unknown_action' }, attempts: 0 });
+  });
+
+  it('is run by the process that takes it over NATS, where there is one', async () => {
+    const action = defineAction({ id: 'demo.moved', description: '', input, run: () => 'far away' });
+    elsewhere.set('demo.moved', { kind: 'here', action });
+    await startRunner();
+    expect(await outcomeOf(moved('moved'))).toMatchObject({
+      status: 'succeeded',
+      result: { content: [{ type: 'text', text: 'far away' }] },
+    });
   });
 });
