@@ -14,6 +14,8 @@ from nats_client import Nats
 BEAT_EVERY_S = 2
 CATALOG_TTL_S = 3600
 ANSWER_EVERY_S = 1
+# Bytes; NATS cuts the connection of whoever sends a larger message than it allows.
+LARGEST_ANSWER = 1_000_000
 
 
 class Failed(Exception):
@@ -61,9 +63,12 @@ class Command:
 
     def answer(self, body):
         """Says it until the runner has heard it, or does not listen any more."""
+        data = json.dumps(body).encode()
+        if len(data) > LARGEST_ANSWER:
+            data = b'{"status": "error", "error": {"code": "payload_too_large", "message": "The result is too large"}}'
         for _ in range(60):
             try:
-                return self._nats.request(self._reply, json.dumps(body).encode(), timeout=ANSWER_EVERY_S)
+                return self._nats.request(self._reply, data, timeout=ANSWER_EVERY_S)
             except LookupError:
                 return None
             except OSError:

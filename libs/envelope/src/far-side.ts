@@ -12,10 +12,22 @@ export interface FarSideProgress {
   message?: string;
 }
 
+/** How far a command is that was at `before` percent. MCP wants progress to grow, so what does not, or says no number, moves it by a little. */
+export function grownPercent(before: number, { percent }: FarSideProgress): number {
+  const grown = percent !== undefined && percent > before ? percent : before + SMALL_STEP;
+  return Math.min(100, Number(grown.toFixed(2)));
+}
+
+/** What is told to a person. */
+export function progressText({ stage, message }: FarSideProgress): string | undefined {
+  return [stage, message].filter((part) => part !== undefined && part !== '').join(': ') || undefined;
+}
+
 export type FarSideAnswer =
   | { status: 'ok'; result?: unknown }
   | { status: 'error'; error: { code?: string; message?: string; retryable?: boolean } };
 
+const SMALL_STEP = 0.01;
 const MAX_TEXT_CHARS = 4_000;
 const ERROR_CODE = /^[a-z][a-z0-9_]{0,63}$/;
 

@@ -9,7 +9,14 @@ export {
   type Priority,
 } from './envelope.js';
 export { CallboardError, ERROR_CODES, type ErrorBody, type ErrorCode, type ErrorKind } from './errors.js';
-export { readFarSideAnswer, readFarSideProgress, type FarSideAnswer, type FarSideProgress } from './far-side.js';
+export {
+  grownPercent,
+  progressText,
+  readFarSideAnswer,
+  readFarSideProgress,
+  type FarSideAnswer,
+  type FarSideProgress,
+} from './far-side.js';
 export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
 export {
   commandFingerprint,

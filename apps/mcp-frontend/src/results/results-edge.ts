@@ -14,6 +14,8 @@ import {
   ERROR_CODES,
   callbackKey,
   fingerprint,
+  grownPercent,
+  progressText,
   readCallbackToken,
   readFarSideAnswer,
   readFarSideProgress,
@@ -50,8 +52,6 @@ export interface ResultsEdgeOptions {
 const PATH = /^\/results\/([^/?]+)(\/progress)?(?:\?|$)/;
 /** RFC 6750: the scheme is case-insensitive. */
 const BEARER = /^Bearer +(\S+) *$/i;
-/** A report without a new percentage; MCP wants progress to grow. */
-const SMALL_STEP = 0.01;
 const RETRY_AFTER_MS = 1_000;
 
 export class ResultsEdge {
@@ -198,18 +198,16 @@ function refuseWhatIsOver(right: CallbackRight, outcome: Outcome | undefined, an
   if (Date.now() >= right.deadlineAt) throw new CallboardError('deadline_exceeded');
 }
 
-/** A percentage that does not grow, or none, moves the last one by a little. */
 function toFact(right: CallbackRight, told: FarSideProgress, last: Progress | undefined): Fact {
   const before = last?.kind === 'progress' && last.total === 100 ? last.progress : 0;
-  const grown = told.percent !== undefined && told.percent > before ? told.percent : before + SMALL_STEP;
-  const message = [told.stage, told.message].filter((part) => part !== undefined && part !== '').join(': ');
+  const message = progressText(told);
   return {
     kind: 'progress',
     correlation_id: right.correlationId,
     attempt: Math.max(right.attempt, last?.attempt ?? 0),
-    progress: Math.min(100, Number(grown.toFixed(2))),
+    progress: grownPercent(before, told),
     total: 100,
-    ...(message !== '' && { message }),
+    ...(message !== undefined && { message }),
   };
 }
 

@@ -1,7 +1,9 @@
 /** A real published MCP server, over stdio and over HTTP, as a person connects it: pinned first, then called. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, request } from 'node:http';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -188,6 +190,35 @@ describe.each(['stdio', 'http'] as const)('the tools of a downstream MCP server 
 });
 
 describe('a downstream MCP server', () => {
+  it('over HTTP gets the credentials of the configuration, and a call that it does not let in is not tried again', async () => {
+    const proxy = createServer((req, res) => {
+      if (req.headers.authorization !== 'Bearer hunter2') return res.writeHead(401).end();
+      const { method, headers } = req;
+      const behind = request(http.url, { method, headers }, (answer) =>
+        answer.pipe(res.writeHead(answer.statusCode!, answer.headers)),
+      );
+      return req.pipe(behind);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/mcp`;
+      const headers = { Authorization: 'Bearer ${SPEC_SECRET}' };
+      const adapters = await pinned(server('http', { http: { url, headers } }));
+      expect(await run(action(adapters, 'echo'), { message: 'in' })).toBeDefined();
+      await adapters.close();
+
+      const strangers = await openAdapters(join(folder, 'adapters.yaml'), { ...deps, env: { SPEC_SECRET: 'wrong' } });
+      await expect(run(action(strangers, 'echo'), { message: 'a' })).rejects.toMatchObject({
+        message: 'MCP server http does not accept our credentials',
+        retryable: false,
+      });
+      await strangers.close();
+    } finally {
+      proxy.closeAllConnections();
+      await new Promise((resolve) => proxy.close(resolve));
+    }
+  });
+
   it('over stdio sees the environment that it was given, and none of the runner', async () => {
     process.env['SPEC_OF_THE_RUNNER'] = 'secret';
     const adapters = await pinned(server('stdio'));

@@ -54,7 +54,7 @@ export async function writePin(server: McpServer, pin: Pin): Promise<void> {
 
 /** What a connected server offers of what the configuration wants. */
 export async function observe(client: Client, server: McpServer): Promise<Pin> {
-  const { tools } = await client.listTools(undefined, { cacheMode: 'refresh' });
+  const { tools } = await client.listTools(undefined, { cacheMode: 'refresh', timeout: server.connect_timeout_ms });
   const { name = server.name, version = '' } = client.getServerVersion() ?? {};
   return {
     pin_version: 1,

@@ -93,7 +93,7 @@ describe('a service in plain Python', () => {
     const late = client.call(
       'words.print',
       { line: 'slow', pause_ms: 60_000 },
-      key('k', { 'io.callboard/deadline_ms': 1_000 }),
+      key('k', { 'io.callboard/deadline_ms': 3_000 }),
     );
     await waitFor(() => python.lines().includes('slow'), { what: 'the first has begun' });
     const next = client.call('words.print', { line: 'next' }, key('k'));

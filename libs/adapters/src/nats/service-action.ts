@@ -15,6 +15,8 @@ import {
   HEADER,
   JSON_CONTENT_TYPE,
   encodeToken,
+  grownPercent,
+  progressText,
   readFarSideAnswer,
   readFarSideProgress,
   type FarSideAnswer,
@@ -66,6 +68,7 @@ class ServiceRequest {
   /** May have the command: all that announced it when it was sent, then the one that has said so. */
   #holders: string[] = [];
   #accepted = false;
+  #percent = 0;
   #tell: (heard: Heard) => void = () => undefined;
 
   constructor(
@@ -158,7 +161,7 @@ class ServiceRequest {
       const said = message.json<JsonObject>();
       if (said?.['status'] === 'accepted') return this.#accept(said['instance']);
       this.#accepted = true;
-      if (said?.['status'] === 'progress') return report(this.context, readFarSideProgress(said));
+      if (said?.['status'] === 'progress') return this.#report(readFarSideProgress(said));
       this.#tell({ kind: 'answer', answer: readFarSideAnswer(said) });
     } catch (error) {
       const what = error instanceof CallboardError ? error.message : 'it is not JSON';
@@ -170,19 +173,17 @@ class ServiceRequest {
     if (message.reply) message.respond();
   }
 
+  #report(told: FarSideProgress): void {
+    this.#percent = grownPercent(this.#percent, told);
+    this.context.progress(this.#percent, 100, progressText(told));
+  }
+
   #accept(instance: unknown): void {
     this.#accepted = true;
     if (typeof instance !== 'string') return;
     const holder = this.#holders.filter((key) => key.endsWith(`.${encodeToken(instance)}`));
     if (holder.length > 0) this.#holders = holder;
   }
-}
-
-/** A report without a percentage is a line of its own at the place where the last one was. */
-function report(context: ActionContext, { stage, percent, message }: FarSideProgress): void {
-  const text = [stage, message].filter((part) => part !== undefined && part !== '').join(': ');
-  if (percent === undefined) return context.log('info', text);
-  context.progress(percent, 100, text === '' ? undefined : text);
 }
 
 function headersFor({ command, attempt, fence, idempotencyKey }: ActionContext): MsgHdrs {
