@@ -14,6 +14,7 @@ const WORKSPACES = ['apps', 'libs', 'tools'];
 const OWN = '@callboard';
 /** Seeds that a fault may take to show. */
 const SEEDS = 3;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** Returns the exit code: 0 when the fault of each was found. @throws TypeError when there is no such mutation */
 export async function runMutations(name: string, options: string[], say: (line: string) => void): Promise<number> {
@@ -107,6 +108,11 @@ function run(program: string, options: string[]): Promise<{ code: number | null;
     for (const stream of [started.stdout, started.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     }
-    started.once('error', reject).once('close', (code) => resolve({ code, output }));
+    const stop = () => void started.kill('SIGTERM');
+    for (const signal of SIGNALS) process.on(signal, stop);
+    started.once('error', reject).once('close', (code) => {
+      for (const signal of SIGNALS) process.off(signal, stop);
+      resolve({ code, output });
+    });
   });
 }

@@ -21,8 +21,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'plain-outcome',
     what: 'the outcome is stored also when there is one',
     file: 'libs/jetstream/dist/outcome-publisher.js',
-    find: "headerLine(HEADER.expectedLastSubjectSequence, '0')",
-    replace: "''",
+    find: 'let lines = OUTCOME_HEADERS + headerLine(HEADER.msgId, command.correlation_id);',
+    replace: 'let lines = headerLine(HEADER.contentType, JSON_CONTENT_TYPE);',
   },
   {
     name: 'no-look-up',
@@ -114,7 +114,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'plain-command',
     what: 'a command is stored also when there is one of its id',
     file: 'libs/jetstream/dist/command-client.js',
-    find: "headerLine(HEADER.expectedLastSubjectSequence, '0')",
-    replace: "''",
+    find: '`${COMMAND_HEADERS}${headerLine(HEADER.msgId, envelope.correlation_id)}${SUBMISSION_HEADER}',
+    replace: '`${headerLine(HEADER.contentType, JSON_CONTENT_TYPE)}${SUBMISSION_HEADER}',
   },
 ];
