@@ -1,22 +1,26 @@
 /** The operator's command line. Exit code 0 only on success; an error is one line on stderr, with the way out. */
 import { Command, CommanderError } from 'commander';
-import { actionsCommand } from './commands/actions.js';
-import { adaptersCommand } from './commands/adapters.js';
-import { commandsCommand } from './commands/commands.js';
-import { demoCommand } from './commands/demo.js';
-import { dlqCommand } from './commands/dlq.js';
-import { doctorCommand } from './commands/doctor.js';
-import { streamsCommand } from './commands/streams.js';
-import { upCommand } from './commands/up.js';
 import { Failure, messageOf } from './failure.js';
+
+/** In the order of the help. Only what is named is loaded: most commands need little, and some half of the world. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  up: async () => (await import('./commands/up.js')).upCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
+  demo: async () => (await import('./commands/demo.js')).demoCommand(),
+  actions: async () => (await import('./commands/actions.js')).actionsCommand(),
+  adapters: async () => (await import('./commands/adapters.js')).adaptersCommand(),
+  commands: async () => (await import('./commands/commands.js')).commandsCommand(),
+  dlq: async () => (await import('./commands/dlq.js')).dlqCommand(),
+  streams: async () => (await import('./commands/streams.js')).streamsCommand(),
+};
 
 const program = new Command('callboard')
   .description('The safe, durable road between AI clients and the systems a platform team runs')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const command of [upCommand(), doctorCommand(), demoCommand()]) program.addCommand(command);
-for (const noun of [actionsCommand(), adaptersCommand(), commandsCommand(), dlqCommand(), streamsCommand()]) {
-  program.addCommand(noun);
+const [named = ''] = process.argv.slice(2);
+for (const name of Object.hasOwn(COMMANDS, named) ? [named] : Object.keys(COMMANDS)) {
+  program.addCommand(await COMMANDS[name]!());
 }
 
 try {

@@ -54,6 +54,11 @@ export class Halts {
     this.#watch?.stop();
   }
 
+  /** Keys that stand still. */
+  get size(): number {
+    return this.#halts.size;
+  }
+
   get(tenantId: string, orderingKey: string): Halt | undefined {
     return this.#halts.size === 0 ? undefined : this.#halts.get(haltKey(tenantId, orderingKey));
   }

@@ -3,12 +3,14 @@ import { CallboardError } from '@callboard/envelope';
 import {
   CommandClient,
   DeadLetterBox,
+  Halts,
   redriveAll,
   redrivenCommand,
   type KeptLetter,
   type LetterFilter,
   type Redrive,
 } from '@callboard/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { Argument, Command, Option } from 'commander';
 import { Failure, messageOf } from '../failure.js';
 import { printJson, printTable } from '../print.js';
@@ -89,13 +91,13 @@ function bulk(command: Command): Command {
 
 async function listLetters({ dataDir, json, limit = LISTED, ...options }: FilterOptions): Promise<void> {
   const ready = await findStack(dataDir);
-  const letters = await asUser(ready, 'sre', async (nc) => {
-    const found = await DeadLetterBox.open(nc);
+  const { letters, halting } = await asUser(ready, 'sre', async (nc) => {
+    const box = await DeadLetterBox.open(nc);
     // One more tells that there are more.
-    return take(found.find(filterOf(options)), limit + 1);
+    return { letters: await take(box.find(filterOf(options)), limit + 1), halting: await haltingLetters(nc) };
   });
   const more = letters.splice(limit).length > 0;
-  if (json) return printJson(letters.map(inShort));
+  if (json) return printJson(letters.map((letter) => inShort(letter, halting(letter))));
   if (letters.length === 0) return console.log('No dead letter fits.');
   printTable(
     ['SEQUENCE', 'AGE', 'REASON', 'ACTION', 'KEY', 'ATTEMPTS', 'LAST ERROR', 'TENANT', 'CORRELATION ID'],
@@ -104,7 +106,7 @@ async function listLetters({ dataDir, json, limit = LISTED, ...options }: Filter
       ageOf(letter.at),
       letter.reason,
       letter.about.action ?? '-',
-      letter.about.ordering_key ?? '-',
+      `${letter.about.ordering_key ?? '-'}${halting(letter) ? ' (halted)' : ''}`,
       String(letter.attempts),
       letter.last_error?.code ?? '-',
       letter.about.tenant_id ?? '-',
@@ -116,11 +118,14 @@ async function listLetters({ dataDir, json, limit = LISTED, ...options }: Filter
 
 async function showLetter(sequence: number, { dataDir, json }: StackCommandOptions): Promise<void> {
   const ready = await findStack(dataDir);
-  const letter = await asUser(ready, 'sre', async (nc) => (await DeadLetterBox.open(nc)).get(sequence));
+  const { letter, halting } = await asUser(ready, 'sre', async (nc) => ({
+    letter: await (await DeadLetterBox.open(nc)).get(sequence),
+    halting: await haltingLetters(nc),
+  }));
   if (!letter) throw new Failure(`There is no dead letter ${sequence}: it was redriven, discarded, or is too old.`);
   const { command, about, envelope, message, ...rest } = letter;
   const whole = {
-    ...inShort(letter),
+    ...inShort(letter, halting(letter)),
     ...rest,
     ...(envelope && { envelope }),
     ...(message !== undefined && { message }),
@@ -136,7 +141,8 @@ async function showLetter(sequence: number, { dataDir, json }: StackCommandOptio
   console.log(`subject      ${letter.subject}`);
   const content = envelope ? JSON.stringify(envelope, null, 2) : (message ?? '');
   console.log(`${envelope ? 'envelope' : 'message '}     ${content.replaceAll('\n', '\n             ')}`);
-  console.log(command ? '' : 'It holds no command: it can only be discarded.');
+  if (halting(letter)) console.log('Its key stands still until this letter is redriven or discarded.');
+  if (!command) console.log('It holds no command: it can only be discarded.');
 }
 
 async function redriveLetters(sequences: number[], options: RedriveOptions): Promise<void> {
@@ -178,7 +184,7 @@ async function discardLetters(sequences: number[], options: BulkOptions): Promis
     }
     return letters;
   });
-  if (json) printJson(discarded.map(inShort));
+  if (json) printJson(discarded.map((letter) => inShort(letter)));
   else {
     for (const { letter, reason, about } of discarded)
       console.log(`${letter}  ${reason} ${about.correlation_id ?? ''}`);
@@ -203,6 +209,16 @@ function filterOf({
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
+}
+
+/** Which letters hold up their key. */
+async function haltingLetters(nc: NatsConnection): Promise<(letter: KeptLetter) => boolean> {
+  const halts = await Halts.open(nc);
+  halts.close();
+  return ({ about: { tenant_id, ordering_key, correlation_id } }) =>
+    tenant_id !== undefined &&
+    ordering_key !== undefined &&
+    halts.get(tenant_id, ordering_key)?.correlation_id === correlation_id;
 }
 
 /** What a bulk command is for: nothing is everything only when that is said. */
@@ -234,7 +250,7 @@ async function take<T>(items: AsyncIterable<T>, limit = Infinity): Promise<T[]> 
   return taken;
 }
 
-function inShort(letter: KeptLetter) {
+function inShort(letter: KeptLetter, haltsKey?: boolean) {
   const { reason, attempts, last_error, at, about, stream, sequence, subject, command } = letter;
   return {
     letter: letter.letter,
@@ -247,6 +263,7 @@ function inShort(letter: KeptLetter) {
     sequence,
     subject,
     redrivable: command !== undefined,
+    ...(haltsKey !== undefined && { halts_key: haltsKey }),
   };
 }
 

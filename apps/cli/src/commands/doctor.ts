@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs';
 import { access, constants, open, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { STREAM, checkTopology, declareTopology, partitionConsumerName, type Topology } from '@callboard/jetstream';
+import {
+  Halts,
+  STREAM,
+  checkTopology,
+  declareTopology,
+  partitionConsumerName,
+  type Topology,
+} from '@callboard/jetstream';
 import { resolveNatsServer } from '@callboard/nats-server';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { Command } from 'commander';
@@ -158,10 +165,12 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
   const differences = await asUser(ready, 'provisioner', (nc) => checkTopology(nc, topology));
   const names = topology.streams.map(({ config }) => config.name);
   const { partitions } = topology.options;
-  const { streams, waiting, idle } = await asUser(ready, 'sre', async (nc) => {
+  const { streams, halted, waiting, idle } = await asUser(ready, 'sre', async (nc) => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const streams = await Promise.all(names.map((name) => jsm.streams.info(name)));
-    return { streams, ...(await lookAtPartitions(jsm, partitions)) };
+    const halts = await Halts.open(nc);
+    halts.close();
+    return { streams, halted: halts.size, ...(await lookAtPartitions(jsm, partitions)) };
   });
   const full = streams.filter(({ config, state }) => config.max_bytes > 0 && state.bytes > 0.8 * config.max_bytes);
   const deadLetters = streams.find(({ config }) => config.name === STREAM.deadLetters)?.state.messages ?? 0;
@@ -185,6 +194,15 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
           finding: `no runner owns ${idle.join(', ')}: see the logs of the runners`,
         },
     { check: 'commands', status: 'ok', finding: `${waiting} not read yet` },
+    ...(halted > 0
+      ? [
+          {
+            check: 'halted keys',
+            status: 'warning' as const,
+            finding: `${halted}: callboard dlq list marks their letters`,
+          },
+        ]
+      : []),
     { check: 'dead letters', status: deadLetters > 0 ? 'warning' : 'ok', finding: String(deadLetters) },
   ];
 }
