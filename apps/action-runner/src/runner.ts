@@ -9,13 +9,13 @@ import {
   DeadlineKeeper,
   Halts,
   InputExchange,
-  JetStreamServer,
   KeyValueStore,
   OutcomePublisher,
   ProgressLog,
   connectNats,
   watchConnection,
 } from '@callboard/jetstream';
+import { JetStreamServer } from '@callboard/jetstream/nest';
 import { OpsServer, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { RunnerConfig } from './config.js';

@@ -15,7 +15,6 @@ export { onEnded, type Delivery, type Handled } from './delivery.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
 export { connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';
-export { JetStreamServer } from './jetstream-server.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
 export {
   DeadLetterBox,
