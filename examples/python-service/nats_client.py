@@ -9,6 +9,7 @@ import json
 import queue
 import secrets
 import socket
+import sys
 import threading
 import time
 from urllib.parse import urlparse
@@ -104,7 +105,9 @@ class Nats:
                 self._connect()
                 while True:
                     self._read_one()
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                if not self.closed:
+                    print(f"the connection to NATS: {error}", file=sys.stderr, flush=True)
                 self.connected.clear()
                 self.socket = None
                 time.sleep(RECONNECT_S)
@@ -151,6 +154,8 @@ class Nats:
         verb, *words = line.decode().split(" ")
         if verb == "PING":
             self._send(b"PONG\r\n")
+        elif verb == "-ERR":
+            print(f"NATS says: {line.decode()}", file=sys.stderr, flush=True)
         elif verb in ("MSG", "HMSG"):
             sizes = 2 if verb == "HMSG" else 1
             subject, sid, *reply = words[:-sizes]

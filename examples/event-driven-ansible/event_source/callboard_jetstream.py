@@ -11,8 +11,8 @@ Arguments:
     subject:      filter, such as dispatch.eda.>
     durable:      name of the consumer; several rulebooks with one name share the work
 
-A message is acknowledged when it is in the rulebook's queue. What a rulebook that dies then has not done is not done; Callboard ends
-such a command at its deadline.
+A message is taken one at a time and acknowledged before it goes to the rules, so that no rule ever sees it twice, however long they let it
+wait. What a rulebook that dies then has not done is not done; Callboard ends such a command at its deadline.
 
 Example:
 
@@ -50,11 +50,10 @@ async def main(queue: asyncio.Queue, args: dict[str, Any]) -> None:
         )
         while True:
             try:
-                messages = await subscription.fetch(10, timeout=FETCH_S)
+                [message] = await subscription.fetch(1, timeout=FETCH_S)
             except NothingCame:
                 continue
-            for message in messages:
-                await _pass_on(queue, message)
+            await _pass_on(queue, message)
     finally:
         await connection.close()
 
@@ -68,8 +67,8 @@ async def _pass_on(queue: asyncio.Queue, message: Any) -> None:
         logger.error("%s is no event: %s", message.subject, error)
         await message.term()
         return
+    await message.ack_sync()
     await queue.put(event)
-    await message.ack()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /** All actions of this runner that live outside it, from the adapter file. */
-import { ActionSet } from '@callboard/actions';
+import { ActionSet, type ActionDefinition } from '@callboard/actions';
 import type { Logger } from '@callboard/telemetry';
-import { readAdapterFile } from './adapter-file.js';
+import { AdapterFileError, readAdapterFile } from './adapter-file.js';
 import { DownstreamServer, lookAt } from './mcp/downstream-server.js';
 import { mcpActions } from './mcp/mcp-actions.js';
 import { compare, readPin, writePin, type Drift, type Pin } from './mcp/pin.js';
@@ -24,12 +24,17 @@ export async function openAdapters(path: string, deps: AdapterDependencies): Pro
   const file = await readAdapterFile(path, env);
   const actions = new ActionSet();
   const servers: DownstreamServer[] = [];
-  for (const config of file.actions) actions.add(remoteAction(config, deps, path));
+  const add = (action: ActionDefinition) => {
+    const { id } = action.descriptor;
+    if (actions.get(id)) throw new AdapterFileError(`${path}: two of its actions are called ${id}`);
+    actions.add(action);
+  };
+  for (const config of file.actions) add(remoteAction(config, deps, path));
   for (const config of file.mcp_servers) {
     const pin = await readPin(config);
     const server = new DownstreamServer(config, pin, log);
     servers.push(server);
-    for (const action of mcpActions(config, pin, server)) actions.add(action);
+    for (const action of mcpActions(config, pin, server)) add(action);
   }
   return { actions, close: async () => void (await Promise.all(servers.map((server) => server.close()))) };
 }

@@ -274,6 +274,12 @@ describe('a pin', () => {
     expect(second!.drift).toEqual({ changed: [], gone: [], added: [] });
   });
 
+  it('that gives two servers one tool keeps the runner from starting', async () => {
+    await pinned(server('http'));
+    const path = await write(server('http'), server('http', { name: 'other', pin: 'http.pin.json' }));
+    await expect(openAdapters(path, deps)).rejects.toThrow(`${path}: two of its actions are called every.echo`);
+  });
+
   it('that is missing keeps the runner from starting, with the way out', async () => {
     const path = await write(server('stdio', { pin: 'missing.json' }));
     await expect(openAdapters(path, deps)).rejects.toThrow('run "callboard adapters pin"');

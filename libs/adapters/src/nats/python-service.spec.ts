@@ -121,6 +121,20 @@ describe('a service in plain Python', () => {
     expect(second.lines()).toEqual([]);
   }, 60_000);
 
+  it('goes on when nats-server is killed half-way, and its answer is not lost', async () => {
+    const python = startPython('words-1');
+    await untilListed();
+    const called = client.call('words.print', { line: 'once', pause_ms: 500 });
+    await waitFor(() => python.lines().includes('once'), { what: 'it has begun' });
+    process.kill(stack.ready.processes['nats-server']![0]!, 'SIGKILL');
+    expect((await called).content).toEqual([{ type: 'text', text: 'printed' }]);
+    expect(python.lines()).toEqual(['once']);
+    expect((await client.call('words.count', { text: 'on it goes' })).structuredContent).toEqual({
+      words: 3,
+      lines: 1,
+    });
+  }, 60_000);
+
   it('that is started again finds what was accepted before, in order', async () => {
     const first = startPython('words-1');
     await untilListed();
