@@ -133,6 +133,7 @@ class Listening {
   constructor(port: number, notifications: JsonObject, meta: JsonObject = TASKS) {
     this.#socket = connect(port, '127.0.0.1');
     this.#socket.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
+    this.#socket.on('error', () => undefined);
     const request = modernRequest('subscriptions/listen', { notifications }, { meta, message: { id: 0 } });
     this.#socket.write(request);
   }
@@ -143,6 +144,10 @@ class Listening {
 
   async until(frames: number): Promise<this['frames']> {
     return waitFor(() => this.frames.length >= frames && this.frames, { what: `${frames} frames` });
+  }
+
+  pause(): void {
+    this.#socket.pause();
   }
 
   close(): void {
@@ -225,6 +230,21 @@ describe('notifications/tasks', () => {
     }
     expect((await listen({ taskIds: [], toolsListChanged: 'yes' })).json.error?.code).toBe(-32602);
     expect(a.listens.taken).toBe(0);
+  });
+
+  it('are not kept for a client that does not read: it is cut off, and may listen again', async () => {
+    await runner.end(await runner.next());
+    const uri = 'spec://large';
+    const listening = new Listening(b.port, { taskIds: [taskId], resourceSubscriptions: [uri] });
+    await listening.until(2);
+    listening.pause();
+    const params = { text: 'x'.repeat(1024 * 1024) };
+    for (let mebibytes = 0; mebibytes < 64 && b.listens.taken > 0; mebibytes++) {
+      b.bus.publish({ kind: 'resource_updated', uri, params });
+      await new Promise(setImmediate);
+    }
+    await waitFor(() => b.listens.taken === 0, { what: 'the end of the stream' });
+    listening.close();
   });
 
   it('cost a place each', async () => {

@@ -35,6 +35,8 @@ const LISTS = [
   ['resourcesListChanged', 'resources_list_changed', 'notifications/resources/list_changed'],
 ] as const;
 
+/** Bytes that may wait for a slow client. It is cut off beyond that, and finds every task as it is when it listens again. */
+const MOST_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Tasks, and resources, that one stream may name. */
 const MOST_NAMES = 64;
 
@@ -142,5 +144,6 @@ class TaskStream {
     if (this.#ended || this.res.destroyed) return;
     if (!this.res.headersSent) this.res.writeHead(200, SSE_HEADERS);
     this.res.write(text);
+    if (this.res.writableLength > MOST_UNSENT_BYTES) this.res.destroy();
   }
 }
