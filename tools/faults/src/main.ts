@@ -30,7 +30,7 @@ const USAGE = `npm run faults -- [options]
   --front-ends N      mcp-frontend replicas (2)
   --data-dir DIR      a new or empty directory for the stack (default: a temporary one)
   --keep              leave the data directory in place
-  --mutation NAME     run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
+  --mutation NAME,... run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
 ${MUTATIONS.map(({ name, what }) => `                        ${name.padEnd(22)}${what}`).join('\n')}
 `;
 

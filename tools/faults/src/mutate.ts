@@ -16,10 +16,14 @@ const OWN = '@callboard';
 const SEEDS = 3;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** Returns the exit code: 0 when the fault of each was found. @throws TypeError when there is no such mutation */
-export async function runMutations(name: string, options: string[], say: (line: string) => void): Promise<number> {
-  const chosen = MUTATIONS.filter((mutation) => name === 'all' || mutation.name === name);
-  if (chosen.length === 0) throw new TypeError(`there is no mutation "${name}"`);
+/** `names`, comma separated, or `all`. Returns the exit code: 0 when the fault of each was found. @throws TypeError when there is none of a name */
+export async function runMutations(names: string, options: string[], say: (line: string) => void): Promise<number> {
+  const wanted = names === 'all' ? MUTATIONS.map(({ name }) => name) : names.split(',');
+  const chosen = wanted.map((name) => {
+    const mutation = MUTATIONS.find((each) => each.name === name);
+    if (!mutation) throw new TypeError(`there is no mutation "${name}"`);
+    return mutation;
+  });
   const missed: string[] = [];
   for (const mutation of chosen) {
     const found = await runMutation(mutation, options, say);

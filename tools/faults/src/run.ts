@@ -38,6 +38,8 @@ export interface FaultReport {
   output: string;
 }
 
+/** On a machine that does much else. */
+const READY_MS = 120_000;
 const REST_TIMEOUT_MS = 60_000;
 const TICK_MS = 3_000;
 const CALL_MS = 30_000;
@@ -55,6 +57,7 @@ export async function runFaults(
     dataDir,
     replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners },
     env: { CALLBOARD_ACTION_MODULES: `@callboard/demo-actions,${ACTIONS}` },
+    readyWithinMs: READY_MS,
   });
   let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
   try {
