@@ -21,6 +21,7 @@ describe('the configuration file', () => {
       nats: { port: 4222, sync_interval: 2m, min_free_bytes: 67108864 }
       streams: { partitions: 32, retention_hours: 48, max_bytes: 1048576 }
       action_modules: ['@acme/actions', ./mine.mjs]
+      adapters: ./adapters.yaml
       env:
         mcp-frontend: { CALLBOARD_LOG_LEVEL: debug, LIMIT: 5 }
       `,
@@ -32,6 +33,7 @@ describe('the configuration file', () => {
       nats: { port: 4222, syncInterval: '2m', minFreeBytes: 64 * 1024 ** 2 },
       topology: { partitions: 32, retentionMs: 48 * 3_600_000, maxBytes: 1048576 },
       actionModules: ['@acme/actions', './mine.mjs'],
+      adapters: './adapters.yaml',
       env: { 'mcp-frontend': { CALLBOARD_LOG_LEVEL: 'debug', LIMIT: '5' } },
     });
     expect(topologyOptions(config)).toMatchObject({ partitions: 32, replicas: 1 });

@@ -26,6 +26,8 @@ export interface StackConfig {
   topology: Partial<TopologyOptions>;
   /** Modules with the actions that the runners serve; absent for the runner's default. */
   actionModules?: string[];
+  /** The adapter file of the runners; absent when there is none. */
+  adapters?: string;
   /** More environment variables of an app. */
   env: Partial<Record<AppName, Record<string, string>>>;
 }
@@ -54,6 +56,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   'streams.retention_hours': (value, into) => (into.topology.retentionMs = integer(24, 24 * 366)(value) * 3_600_000),
   'streams.max_bytes': (value, into) => (into.topology.maxBytes = integer(1024 ** 2, Number.MAX_SAFE_INTEGER)(value)),
   action_modules: (value, into) => (into.actionModules = listOf(text)(value)),
+  adapters: (value, into) => (into.adapters = text(value)),
   env: (value, into) => Object.assign(into.env, mapOf(appName, mapOf(variableName, text))(value)),
 };
 export const CONFIG_KEYS = Object.keys(KEYS);

@@ -206,6 +206,7 @@ export class Stack {
         CALLBOARD_DEMO_DIR: paths.demo,
         CALLBOARD_RESULTS_URL: `http://${HOST}:${this.#mcpPort}/results`,
         CALLBOARD_RESULTS_KEY: this.#secrets.resultsKey,
+        ...(config.adapters && { CALLBOARD_ADAPTERS: config.adapters }),
         ...(config.actionModules && { CALLBOARD_ACTION_MODULES: config.actionModules.join(',') }),
       },
     };
