@@ -155,6 +155,35 @@ describe('callboard dlq', () => {
     },
     SLOW_MS,
   );
+
+  it(
+    'lets a halted key go on: redriven, its command goes first; discarded, it is passed over',
+    async () => {
+      const pass = (key: string, id: string, fail = false) =>
+        call('gate.pass', { id, fail }, { 'io.callboard/ordering_key': key });
+      for (const [key, decision] of [
+        ['gate 1', 'redrive'],
+        ['gate 2', 'discard'],
+      ] as const) {
+        expect(await pass(key, `first of ${key}`, true)).toMatchObject({ code: 'dead_lettered' });
+        let waits = true;
+        const second = pass(key, `second of ${key}`).finally(() => (waits = false));
+        const [letter, ...more] = await json<(Listed & { halts_key: boolean })[]>('dlq', 'list', '--key', key);
+        expect(more).toEqual([]);
+        expect(letter).toMatchObject({ halts_key: true, action: 'gate.pass' });
+        expect(waits).toBe(true);
+
+        const [done] = await json<{ correlation_id: string }[]>('dlq', decision, String(letter!.letter));
+        expect(await second).toMatchObject({ code: undefined });
+        if (decision === 'discard') continue;
+        const first = await outcomeOf(done!.correlation_id);
+        const after = await outcomeOf((await second).correlationId);
+        expect(first.status).toBe('succeeded');
+        expect(Date.parse(first.ended_at)).toBeLessThanOrEqual(Date.parse(after.ended_at));
+      }
+    },
+    SLOW_MS,
+  );
 });
 
 describe('callboard commands cancel', () => {
