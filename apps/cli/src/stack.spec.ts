@@ -90,7 +90,7 @@ describe('a running stack', () => {
     expect(code).toBe(0);
     const actions = JSON.parse(stdout) as { id: string; instances: number }[];
     expect(actions.map(({ id, instances }) => [id, instances])).toEqual(
-      ['append', 'echo', 'fail', 'progress', 'sleep'].map((name) => [`demo.${name}`, 2]),
+      ['append', 'approve', 'echo', 'fail', 'progress', 'sleep'].map((name) => [`demo.${name}`, 2]),
     );
   });
 

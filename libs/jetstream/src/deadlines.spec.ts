@@ -31,7 +31,8 @@ beforeEach(async () => {
   toClose.push(publisher);
 });
 afterEach(async () => {
-  for (const each of toClose.splice(0)) each.close();
+  // What was opened last uses what was opened first.
+  for (const each of toClose.splice(0).reverse()) each.close();
   await nats.dispose();
   expect(errors.splice(0)).toEqual([]);
 });

@@ -101,6 +101,8 @@ export class DeadlineKeeper {
       await this.outcomes.publish(record, { status: 'deadline_exceeded', error });
       message.ack();
     } catch (error) {
+      // Another process takes what this one leaves.
+      if (this.#stopped) return;
       this.onError(error);
       message.nak(RETRY_MS);
     }

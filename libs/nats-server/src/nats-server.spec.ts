@@ -69,13 +69,13 @@ describe('the users of the topology', () => {
   const subscribing = (nc: NatsConnection, subject: string) => () =>
     void nc.subscribe(subject, { callback: () => undefined });
 
-  it('let the front end publish commands and hear outcomes, and not report progress or read commands', async () => {
+  it('let the front end publish commands and hear outcomes, and not say that an attempt began or read commands', async () => {
     const nc = await connectAs('mcp-frontend');
     const ack = await jetstream(nc).publish('cmd.tenant.tool.method.key.c_1', '{}');
     expect(ack).toMatchObject({ stream: 'COMMANDS', seq: 1 });
     await expect(refused(nc, subscribing(nc, 'live.>'))).resolves.toEqual([]);
-    await expect(refused(nc, () => nc.publish('progress.tenant.c_1', NOTHING))).resolves.toEqual([
-      'publish progress.tenant.c_1',
+    await expect(refused(nc, () => nc.publish('attempt.tenant.c_1.1.begun', NOTHING))).resolves.toEqual([
+      'publish attempt.tenant.c_1.1.begun',
     ]);
     await expect(refused(nc, () => nc.publish('$JS.API.STREAM.DELETE.COMMANDS', NOTHING))).resolves.toEqual([
       'publish $JS.API.STREAM.DELETE.COMMANDS',
