@@ -186,6 +186,11 @@ export class Invoker {
     const turn = await waiting.for(submission, this.#patience(call.action, handle));
     if (isOutcome(turn)) return asRound(toResult(call.action.surface.kind, turn));
     submission.release();
+    if (typeof turn === 'object' && !handle && canAnswer(call, turn.inputs)) {
+      // A command that goes on from earlier answers has other names for its questions here.
+      const asked = await this.handles.find(call.principal, running);
+      if (asked?.kind === 'open') return question(asked.inputs, { ...round, heard: waiting.heard });
+    }
     const awaited = { submission, handle, goesOn, replayed: false, waiting };
     return this.#answerEarly(call, awaited, turn);
   }

@@ -290,6 +290,25 @@ describe('a call of a client that takes tasks', () => {
     expect(await a.tasks.get(jane, id)).toMatchObject({ taskId: id, status: 'completed', result: text('done') });
   });
 
+  it('that asks again under a key of before asks under another: a client answers each key once', async () => {
+    const { taskId } = await a.invoker.invoke(call({ ...asTask, action: requiredTool }));
+    const id = String(taskId);
+    const asking = { result: inputRequired({ inputRequests: { name: elicit('name') } }) };
+    await runner.end(await runner.next(), asking);
+    await b.tasks.update(jane, id, { name: { action: 'decline' } });
+    const second = await runner.next();
+    await runner.ask(second, 'name');
+    expect((await b.tasks.get(jane, id)).inputRequests).toEqual({ 'name.2': elicit('name') });
+    await b.tasks.update(jane, id, { name: yes, 'name.2': yes });
+    expect(await runner.stored(`answer.acme.${second.correlation_id}.name`)).toEqual(yes);
+    await runner.end(second, asking);
+    expect((await a.tasks.get(jane, id)).inputRequests).toBeUndefined();
+    const third = await runner.next();
+    expect(third.input_responses).toEqual({ name: yes });
+    await runner.end(third);
+    expect(await a.tasks.get(jane, id)).toMatchObject({ status: 'completed' });
+  });
+
   it('that waits for answers to its end can be cancelled, and does not go on', async () => {
     const { taskId } = await a.invoker.invoke(call({ ...asTask, action: requiredTool }));
     const id = String(taskId);

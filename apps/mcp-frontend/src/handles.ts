@@ -6,6 +6,7 @@
  * Questions. A running command that asks (`context.ask`) has its questions and their answers in the stream. A command may also have
  * ended by asking; its caller would have called again with the answers. Who holds a handle need not: here the next command is made as
  * soon as all is answered, under an id that follows from the first (so it is made once, whoever makes it), and the handle stands for that one.
+ * The keys of its questions end with the number of the round: under one handle no key is used for two questions.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -46,8 +47,9 @@ export type Held =
       createdAt: string;
       /** What is to be watched, or cancelled. */
       accepted: AcceptedRecord;
-      /** The command whose questions these are. */
+      /** The command whose questions these are, and what their keys end with here. */
       asker: string;
+      suffix: string;
       inputs: OpenInputs;
     };
 
@@ -108,7 +110,10 @@ export class Handles {
     const given = Object.keys(held.inputs).filter((key) => Object.hasOwn(responses, key) && isObject(responses[key]));
     if (given.length === 0) return held;
     await Promise.all(
-      given.map((key) => this.commands.answer(principal.tenantId, held.asker, key, responses[key] as JsonObject)),
+      given.map((key) => {
+        const asked = key.slice(0, key.length - held.suffix.length);
+        return this.commands.answer(principal.tenantId, held.asker, asked, responses[key] as JsonObject);
+      }),
     );
     return this.find(principal, id);
   }
@@ -131,7 +136,13 @@ export class Handles {
 
   async #latest(first: CommandState, createdAt: string): Promise<Held> {
     let state = first;
-    for (let round = 1; state.kind === 'ended' && endedByAsking(state.outcome) && round < MAX_ROUNDS; round++) {
+    let round = 1;
+    const open = (accepted: AcceptedRecord, asker: string, inputs: OpenInputs): Held => {
+      const suffix = round === 1 ? '' : `.${round}`;
+      const named = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key + suffix, input]));
+      return { kind: 'open', createdAt, accepted, asker, suffix, inputs: named };
+    };
+    for (; state.kind === 'ended' && endedByAsking(state.outcome) && round < MAX_ROUNDS; round++) {
       const { outcome } = state;
       let next = await this.commands.find(outcome.tenant_id, nextId(outcome.correlation_id));
       if (!next) {
@@ -139,7 +150,7 @@ export class Handles {
         const questions = Object.entries((outcome.result!['inputRequests'] ?? {}) as OpenInputs);
         const inputs = Object.fromEntries(questions.filter(([key]) => !Object.hasOwn(answers, key)));
         if (Object.keys(inputs).length > 0) {
-          return { kind: 'open', createdAt, accepted: nextRecord(outcome), asker: outcome.correlation_id, inputs };
+          return open(nextRecord(outcome), outcome.correlation_id, inputs);
         }
         next = await this.#makeNext(outcome, answers);
       }
@@ -147,8 +158,7 @@ export class Handles {
       state = next;
     }
     if (state.kind === 'ended') return { kind: 'ended', createdAt, outcome: state.outcome };
-    const { accepted, inputs } = state;
-    return { kind: 'open', createdAt, accepted, asker: accepted.correlation_id, inputs };
+    return open(state.accepted, state.accepted.correlation_id, state.inputs);
   }
 
   async #answers({ tenant_id, correlation_id }: Outcome): Promise<JsonObject> {
@@ -228,7 +238,7 @@ async function insist<Value>(ask: () => Promise<Value>): Promise<Value> {
     try {
       return await ask();
     } catch (cause) {
-      if (cause instanceof CallboardError) throw cause;
+      if (cause instanceof CallboardError || cause instanceof TypeError || cause instanceof SyntaxError) throw cause;
       if (Date.now() >= until) throw new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, cause });
       await delay(RETRY_MS);
     }
