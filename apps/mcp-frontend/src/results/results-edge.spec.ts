@@ -116,6 +116,15 @@ describe('a far side', () => {
     ]);
   });
 
+  it('that tells beyond all measure fills nothing: what is too much is dropped', async () => {
+    const token = writeCallbackToken(key, right());
+    const tell = () => post('/results/c_1/progress', {}, { token });
+    for (let n = 0; n < 10_000; n += 2) await Promise.all([tell(), tell()]);
+    expect(reports.facts).toHaveLength(10_000);
+    expect(await tell()).toMatchObject({ status: 202 });
+    expect(reports.facts).toHaveLength(10_000);
+  }, 60_000);
+
   it('answers once, however often it says so', async () => {
     expect(await post('/results/c_1', OK)).toMatchObject({ status: 200, json: { correlation_id: 'c_1' } });
     expect(reports.answers.get('callback-1')).toEqual(OK);

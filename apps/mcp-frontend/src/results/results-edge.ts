@@ -53,8 +53,14 @@ const PATH = /^\/results\/([^/?]+)(\/progress)?(?:\?|$)/;
 /** RFC 6750: the scheme is case-insensitive. */
 const BEARER = /^Bearer +(\S+) *$/i;
 const RETRY_AFTER_MS = 1_000;
+/** Facts of one command that one replica takes. */
+const MAX_FACTS = 10_000;
+const MAX_COUNTED = 10_000;
 
 export class ResultsEdge {
+  /** How much was told of each command at this replica. */
+  readonly #told = new Map<string, number>();
+
   constructor(
     private readonly options: ResultsEdgeOptions,
     private readonly reports: Reports,
@@ -122,8 +128,18 @@ export class ResultsEdge {
       ]),
     );
     refuseWhatIsOver(right, outcome, answer !== undefined);
-    await this.#read(this.reports.progress(right, toFact(right, told, last)));
+    if (this.#mayTellMore(right)) await this.#read(this.reports.progress(right, toFact(right, told, last)));
     return 202;
+  }
+
+  /** What a far side tells beyond all measure is dropped, as what an action in a runner does. */
+  #mayTellMore({ correlationId }: CallbackRight): boolean {
+    const told = (this.#told.get(correlationId) ?? 0) + 1;
+    this.#told.delete(correlationId);
+    this.#told.set(correlationId, told);
+    // In the order of their last reports: who has not told anything for longest is forgotten.
+    if (this.#told.size > MAX_COUNTED) this.#told.delete(this.#told.keys().next().value!);
+    return told <= MAX_FACTS;
   }
 
   async #takeAnswer(right: CallbackRight, bytes: Buffer): Promise<number> {

@@ -258,6 +258,23 @@ describe('a downstream MCP server', () => {
       timeoutMs: 15_000,
     });
     expect(result).toEqual({ content: [{ type: 'text', text: 'Echo: back' }] });
+
+    // The connection that is kept now is one to a process that is killed, and then to one that does not know it.
+    await end(http.process);
+    await expect(run(echo, { message: 'a' })).rejects.toMatchObject({ name: 'ActionError', retryable: true });
+    http = await serveHttp(Number(new URL(http.url).port));
+    expect(
+      await waitFor(() => run(echo, { message: 'again' }).catch(() => undefined), { what: 'the connection' }),
+    ).toEqual({ content: [{ type: 'text', text: 'Echo: again' }] });
+    // Once more, without a call in between that could have noticed.
+    await end(http.process);
+    http = await serveHttp(Number(new URL(http.url).port));
+    await expect(run(echo, { message: 'a' })).rejects.toMatchObject({ name: 'ActionError', retryable: true });
+    expect(await waitFor(() => run(echo, { message: 'well' }).catch(() => undefined), { what: 'the session' })).toEqual(
+      {
+        content: [{ type: 'text', text: 'Echo: well' }],
+      },
+    );
   }, 60_000);
 });
 

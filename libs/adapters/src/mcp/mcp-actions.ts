@@ -17,12 +17,14 @@ import {
   type Client,
 } from '@modelcontextprotocol/client';
 import { AdapterFileError, type ActionSettings, type McpServer } from '../adapter-file.js';
-import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
+import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
 import { toDraft2020 } from './json-schema.js';
 import { BROKEN_STREAM, type DownstreamServer } from './downstream-server.js';
 import type { Pin, PinnedTool } from './pin.js';
 
 const MAX_MESSAGE_CHARS = 4_000;
+/** There was no answer: the server may have acted. */
+const UNHEARD = new Set([SdkErrorCode.ConnectionClosed, SdkErrorCode.RequestTimeout, SdkErrorCode.SendFailed]);
 /** So that it is the runner that ends the attempt at the deadline, and not a timer of the SDK. */
 const AFTER_DEADLINE_MS = 5_000;
 
@@ -141,7 +143,10 @@ function classify(
   }
   if (error instanceof SdkHttpError) {
     const { status } = error;
-    if (status === 404) return { error: notDone(`${who} does not know our session any more`, error), broken: true };
+    // 404 is what MCP asks for; many servers say 400.
+    if (status === 404 || status === 400) {
+      return { error: notDone(`${who} does not know our session any more`, error), broken: true };
+    }
     if (status === 401 || status === 403) {
       return { error: new ActionError(`${who} does not accept our credentials`, { cause: error }), broken: true };
     }
@@ -149,11 +154,16 @@ function classify(
     if (status < 500) return { error: new ActionError(`${who} answered ${status}`, { cause: error }), broken: false };
     return { error: unknownEnding(attributes, `${who} answered ${status}`, error), broken: true };
   }
+  if (neverConnected(error)) return { error: notDone(`${who} cannot be reached`, error), broken: true };
   if (error instanceof SdkError && error.code === SdkErrorCode.NotConnected) {
     return { error: notDone(`The connection to ${who} was gone`, error), broken: true };
   }
   if (error instanceof SdkError && error.code === SdkErrorCode.InvalidResult) {
     return { error: new ActionError(`${tool} of ${who} gave a result that does not fit its schema`), broken: false };
+  }
+  if (error instanceof SdkError && !UNHEARD.has(error.code)) {
+    // The server has answered with something that this client cannot go on with, such as a question to a person.
+    return { error: new ActionError(`${tool} of ${who} cannot be called so: ${error.code}`), broken: false };
   }
   return { error: unknownEnding(attributes, `The connection to ${who} broke during the call`, error), broken: true };
 }

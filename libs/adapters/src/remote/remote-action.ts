@@ -15,7 +15,7 @@ import {
 } from '@callboard/actions';
 import { LIMITS, callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
 import { AdapterFileError, type HttpTarget, type RemoteAction } from '../adapter-file.js';
-import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
+import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
 import { conclude, toReturn } from './conclude.js';
 import type { Handovers, Standing } from './handovers.js';
 
@@ -31,8 +31,6 @@ export interface RemoteDependencies {
 }
 
 const MAX_DETAIL_CHARS = 1_000;
-/** The far side cannot have seen the request. */
-const NOT_REACHED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
 /** @throws AdapterFileError when the action cannot work */
 export function remoteAction(config: RemoteAction, deps: RemoteDependencies, path: string): ActionDefinition {
@@ -151,8 +149,7 @@ class FarSide {
       });
     } catch (error) {
       if (context.signal.aborted) throw error;
-      const { code } = ((error as Error).cause ?? {}) as { code?: string };
-      throw code !== undefined && NOT_REACHED.has(code)
+      throw neverConnected(error)
         ? notDone(`${this.#host} cannot be reached`, error)
         : unknownEnding(attributes, `The connection to ${this.#host} broke, or it took too long`, error);
     }
