@@ -60,7 +60,8 @@ export class DiskGuard {
 
   async #look(): Promise<void> {
     const free = await statfs(this.folder).then(
-      ({ bavail, bsize }) => bavail * bsize,
+      // A file system that says nothing of its size is not thought to be full.
+      ({ blocks, bavail, bsize }) => (blocks > 0 ? bavail * bsize : undefined),
       () => undefined,
     );
     if (free === undefined || !this.#timer) return;
