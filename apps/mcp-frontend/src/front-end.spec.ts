@@ -17,7 +17,10 @@ let ports: number[];
 beforeAll(async () => {
   stack = await startStack({
     replicas: { 'mcp-frontend': 2 },
-    env: { CALLBOARD_ACTION_MODULES: '@callboard/demo-actions,@callboard/conformance-actions' },
+    env: {
+      CALLBOARD_ACTION_MODULES: '@callboard/demo-actions,@callboard/conformance-actions',
+      CALLBOARD_DRAIN_TIMEOUT_MS: '2000',
+    },
   });
   ports = stack.ready.mcp_urls.map((url) => Number(new URL(url).port));
 }, 60_000);
@@ -185,4 +188,23 @@ describe('a client of a 2025 revision that does not want to wait', () => {
     expect(fetched._meta).toMatchObject({ 'io.callboard/correlation_id': correlation_id });
     await client.close();
   });
+});
+
+describe('a front end that stops', () => {
+  it('tells who still waits which command goes on, before it cuts the connection', async () => {
+    const waiting = on(0)('demo.sleep', { arguments: { ms: 4_000 } }, {});
+    await waitFor(async () => (await waitingCalls(0)) > 0, { what: 'the call' });
+    process.kill((await stack.readReady()).processes['mcp-frontend']![0]!, 'SIGTERM');
+    const { error } = (await waiting).json.result!.structuredContent as { error: JsonObject };
+    expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('callboard.result') });
+    const { correlation_id } = error;
+    const fetched = await on(1)('callboard.result', { arguments: { correlation_id, wait_ms: 20_000 } }, {});
+    expect(fetched.json.result?.content).toEqual([{ type: 'text', text: expect.stringMatching(/^slept \d+ ms$/) }]);
+  });
+
+  async function waitingCalls(replica: number): Promise<number> {
+    const { metrics } = await stack.readReady();
+    const page = await (await fetch(metrics['mcp-frontend']![replica]!)).text();
+    return Number(/^callboard_commands_waiting(?:\{.*\})? (\d+)$/m.exec(page)?.[1] ?? 0);
+  }
 });

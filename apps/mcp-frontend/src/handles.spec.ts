@@ -400,6 +400,25 @@ describe('a question of a running command', () => {
   });
 });
 
+describe('a front end that stops while a call waits', () => {
+  it('tells the id of its command, which goes on, and whose result is there for who asks', async () => {
+    const stopping = await startInvoker(await nats.connect('mcp-frontend'));
+    const result = stopping.invoker.invoke(call());
+    const command = await runner.next();
+    await stopping.commands.letGo('it stops');
+    expect(await result).toMatchObject({
+      isError: true,
+      structuredContent: {
+        error: { code: 'unavailable', message: 'it stops', correlation_id: command.correlation_id },
+      },
+    });
+    stopping.commands.close();
+    const fetched = a.invoker.invoke(fetching(command.correlation_id, {}, 10_000));
+    await runner.end(command);
+    expect(await fetched).toMatchObject(text('done'));
+  });
+});
+
 describe('nats-server', () => {
   it('may be killed: who asks for a task meanwhile waits until it is back', async () => {
     const { taskId } = await a.invoker.invoke(call({ acceptsTask: true, action: requiredTool }));

@@ -18,6 +18,7 @@ import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
 import { HttpServer } from './http-server.js';
 import { ModernFront } from './modern.js';
+import { RESULT_TOOL } from './result-tool.js';
 import { ResultsEdge } from './results/results-edge.js';
 import { SessionRouter } from './sessions/session-router.js';
 
@@ -41,6 +42,9 @@ const http = new HttpServer(
 onStorageScarce((scarce) => {
   app.get(CommandClient).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
 });
+/** Time to answer the calls that are let go of. */
+const LAST_WORDS_MS = 1_000;
+const STOPPING_WITHOUT_RESULT = `This front end is stopping; the command goes on, and ${RESULT_TOOL.id} has its result`;
 let serving = true;
 const isConnected = watchConnection(nc);
 const ops = new OpsServer({
@@ -55,9 +59,15 @@ log.info({ http_port: ports.http, ops_port: ports.ops }, 'running');
 stopOnSignal(log, async () => {
   serving = false;
   const stopped = http.stop(config.drainTimeoutMs);
+  // Before the connections are cut: whoever still waits learns how to come by the result.
+  const enough = setTimeout(
+    () => void app.get(CommandClient).letGo(STOPPING_WITHOUT_RESULT),
+    Math.max(0, config.drainTimeoutMs - LAST_WORDS_MS),
+  );
   await app.get(ModernFront).close();
   await app.get(SessionRouter).close();
   await stopped;
+  clearTimeout(enough);
   await app.close();
   await ops.stop();
 });

@@ -378,6 +378,20 @@ export class CommandClient {
     return message ? parseOutcome(message.data) : undefined;
   }
 
+  /**
+   * Lets go of every command that is waited for: who waits is told that it goes on, as `unavailable` with its correlation id. Resolves when the
+   * deadlines of all of them are on record, or cannot be put there.
+   */
+  async letGo(why: string): Promise<void> {
+    const waiters = [...this.#all()];
+    await Promise.allSettled(waiters.map((waiter) => this.#keep(waiter)));
+    for (const waiter of waiters) {
+      this.#forget(waiter);
+      const { correlationId } = waiter;
+      waiter.reject(new CallboardError('unavailable', why, { correlationId, retryAfterMs: 1_000 }));
+    }
+  }
+
   close(): void {
     this.#closed = true;
     clearInterval(this.#sweep);
