@@ -131,6 +131,9 @@ describe('dead letters', () => {
     expect({ ...parseEnvelope(Buffer.from(JSON.stringify(envelope))) }).toEqual(envelope);
     expect(Date.parse(envelope.deadline_at) - Date.parse(envelope.issued_at)).toBe(5_000);
     expect(Math.abs(Date.parse(envelope.issued_at) - Date.now())).toBeLessThan(10_000);
+    // Its deadline holds, though nobody waits.
+    const record = { kind: 'open', accepted: { deadline_at: envelope.deadline_at } };
+    expect(await client.find('acme', redriven.correlation_id)).toMatchObject(record);
     expect(await found()).toEqual([]);
   });
 

@@ -117,7 +117,8 @@ export class DeadLetterBox {
     const command = redrivenCommand(letter, Date.now());
     await this.#mustHaveEnded(letter, commands);
     const submission = await commands.submit(command);
-    submission.release();
+    // Nobody waits for it: its deadline must hold without.
+    await submission.keep().finally(() => submission.release());
     await this.#decide(letter, submission.correlationId);
     // Its content is still in COMMANDS: nothing is gained by overwriting it here.
     await this.#delete(letter, false);

@@ -2,6 +2,7 @@
 import {
   actionId,
   encodeToken,
+  outcomeSubject,
   parseAcceptedRecord,
   parseEnvelope,
   parseOutcome,
@@ -94,6 +95,9 @@ async function listCommands({ dataDir, json, tenant, action, key, limit }: ListO
       const record = parseAcceptedRecord(data);
       if (action !== undefined && actionId(record) !== action) continue;
       if (key !== undefined && record.ordering_key !== key) continue;
+      // One that was asked for again after it had ended leaves its record until the deadline.
+      const ended = outcomeSubject(record.tenant_id, record.correlation_id);
+      if (await jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: ended })) continue;
       // One more tells that there are more.
       if (records.push(record) > limit) break;
     }
