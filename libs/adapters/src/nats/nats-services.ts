@@ -1,7 +1,8 @@
 /** The actions that processes of others announce, as a runner finds them: by the registry as it is now. */
 import { HEARTBEAT_TTL_MS, type ActionDefinition, type Catalog } from '@callboard/actions';
+import { onConnectionChange } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { serviceAction } from './service-action.js';
+import { serviceAction, type ServiceRequests } from './service-action.js';
 
 /**
  * Where an action is that this runner does not have: at a process that takes its commands over NATS; in another runner; or nowhere any
@@ -16,23 +17,30 @@ export class NatsServices {
   readonly #actions = new Map<string, ActionDefinition>();
   /** When each action went. */
   readonly #gone = new Map<string, number>();
-  readonly #unsubscribe: () => void;
+  readonly #requests: ServiceRequests;
+  readonly #close: (() => void)[] = [];
 
   constructor(
-    private readonly nc: NatsConnection,
+    nc: NatsConnection,
     private readonly catalog: Catalog,
   ) {
-    this.#unsubscribe = catalog.onChange((view, before) => {
+    const reconnected = new Set<() => void>();
+    this.#requests = { nc, instances: catalog, reconnected };
+    const connection = onConnectionChange(nc, (change) => {
+      if (change === 'connected') for (const tell of [...reconnected]) tell();
+    });
+    const changes = catalog.onChange((view, before) => {
       this.#actions.clear();
       const now = Date.now();
       for (const [id, since] of this.#gone) if (now - since > WAITED_FOR_MS) this.#gone.delete(id);
       for (const id of before.actions.keys()) if (!view.actions.has(id)) this.#gone.set(id, now);
       for (const id of view.actions.keys()) this.#gone.delete(id);
     });
+    this.#close.push(connection, changes);
   }
 
   close(): void {
-    this.#unsubscribe();
+    for (const close of this.#close) close();
   }
 
   find(actionId: string): Found | undefined {
@@ -44,7 +52,7 @@ export class NatsServices {
     if (!registered.binding) return { kind: 'elsewhere' };
     let action = this.#actions.get(actionId);
     if (!action) {
-      action = serviceAction(registered, this.nc, this.catalog);
+      action = serviceAction(registered, this.#requests);
       this.#actions.set(actionId, action);
     }
     return { kind: 'here', action };

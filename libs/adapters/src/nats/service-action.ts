@@ -23,13 +23,19 @@ import {
   type FarSideProgress,
   type JsonObject,
 } from '@callboard/envelope';
-import { inboxPrefix, onConnectionChange } from '@callboard/jetstream';
+import { inboxPrefix } from '@callboard/jetstream';
 import { createInbox, headers, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { guarded, notDone, pause, unknownEnding } from '../endings.js';
 import { conclude } from '../remote/conclude.js';
 
-/** The registry, as far as it knows who may have a command. */
-export type Instances = Pick<Catalog, 'announcers' | 'isAlive'>;
+/** What a request needs beside its command; shared by all of them. */
+export interface ServiceRequests {
+  nc: NatsConnection;
+  /** The registry, as far as it knows who may have a command. */
+  instances: Pick<Catalog, 'announcers' | 'isAlive'>;
+  /** Told when the connection is back after it was lost. */
+  reconnected: Set<() => void>;
+}
 
 /** What is heard of a command that was sent. */
 type Heard =
@@ -47,11 +53,11 @@ const LONGEST_PAUSE_MS = 2_000;
 /** How long a process may take to stop what was cancelled; until then the key waits. */
 const STOP_MS = 5_000;
 
-export function serviceAction(action: RegisteredAction, nc: NatsConnection, instances: Instances): ActionDefinition {
+export function serviceAction(action: RegisteredAction, shared: ServiceRequests): ActionDefinition {
   return {
     descriptor: action,
     run: guarded(action.attributes, async (_, context) => {
-      const request = new ServiceRequest(action, nc, instances, context);
+      const request = new ServiceRequest(action, shared, context);
       try {
         return conclude(await request.answer());
       } finally {
@@ -73,27 +79,28 @@ class ServiceRequest {
 
   constructor(
     private readonly action: RegisteredAction,
-    private readonly nc: NatsConnection,
-    private readonly instances: Instances,
+    private readonly shared: ServiceRequests,
     private readonly context: ActionContext,
   ) {
     this.#subject = action.binding!.subject;
-    const replies = nc.subscribe(this.#inbox, {
+    const replies = shared.nc.subscribe(this.#inbox, {
       callback: (error, message) => {
         if (!error) this.#take(message);
       },
     });
     const watching = setInterval(() => this.#lookForHolders(), LOOK_AT_REGISTRY_MS);
     const onAbort = () => this.#tell({ kind: 'aborted' });
+    // What was sent while the connection went down may never have left; what has been accepted is being done.
+    const onReconnect = () => {
+      if (!this.#accepted) this.#tell({ kind: 'lost' });
+    };
+    shared.reconnected.add(onReconnect);
     context.signal.addEventListener('abort', onAbort);
     this.#close.push(
       () => replies.unsubscribe(),
       () => clearInterval(watching),
       () => context.signal.removeEventListener('abort', onAbort),
-      // What was sent while the connection went down may never have left; what has been accepted is being done.
-      onConnectionChange(nc, (change) => {
-        if (change === 'connected' && !this.#accepted) this.#tell({ kind: 'lost' });
-      }),
+      () => shared.reconnected.delete(onReconnect),
     );
   }
 
@@ -111,7 +118,7 @@ class ServiceRequest {
           return this.#cancel();
         case 'nobody':
           // It is announced and not there: it is being started again, or was killed a moment ago.
-          if (this.instances.announcers(id).size === 0) throw notDone(`No process serves ${id} now`);
+          if (this.shared.instances.announcers(id).size === 0) throw notDone(`No process serves ${id} now`);
           await pause(wait, this.context.signal);
       }
     }
@@ -123,10 +130,10 @@ class ServiceRequest {
 
   #send(): Promise<Heard> {
     if (this.context.signal.aborted) return Promise.resolve({ kind: 'aborted' });
-    this.#holders = [...this.instances.announcers(this.action.id)];
+    this.#holders = [...this.shared.instances.announcers(this.action.id)];
     const heard = this.#next();
     const data = Buffer.from(JSON.stringify(this.context.command));
-    this.nc.publish(this.#subject, data, { reply: this.#inbox, headers: headersFor(this.context) });
+    this.shared.nc.publish(this.#subject, data, { reply: this.#inbox, headers: headersFor(this.context) });
     return heard;
   }
 
@@ -136,7 +143,7 @@ class ServiceRequest {
     const reason = signal.reason as unknown;
     const ended = reason instanceof CallboardError;
     const told = { correlation_id: correlationId, attempt, reason: ended ? reason.code : 'runner_stopped' };
-    this.nc.publish(`${this.#subject}.cancel`, Buffer.from(JSON.stringify(told)));
+    this.shared.nc.publish(`${this.#subject}.cancel`, Buffer.from(JSON.stringify(told)));
     // A runner that has lost its lease must be out of the way within a second.
     if (!ended) throw reason;
     let timer: NodeJS.Timeout | undefined;
@@ -152,7 +159,7 @@ class ServiceRequest {
 
   #lookForHolders(): void {
     const holders = this.#holders;
-    if (holders.length > 0 && !holders.some((key) => this.instances.isAlive(key))) this.#tell({ kind: 'lost' });
+    if (holders.length > 0 && !holders.some((key) => this.shared.instances.isAlive(key))) this.#tell({ kind: 'lost' });
   }
 
   #take(message: Msg): void {
