@@ -62,7 +62,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   const outcomes = new OutcomePublisher(publisher, config.instance);
   const inputs = await InputExchange.open(nc, publisher);
   // Halts of before are told while this opens.
-  let transport: JetStreamServer | undefined;
+  let transport: JetStreamServer | undefined = undefined;
   const consumer = () => transport?.unwrap<CommandConsumer | undefined>();
   const halts = await Halts.open(nc, (tenantId, orderingKey, { resume_with: first }) => {
     if (first !== undefined) consumer()?.putFirst(tenantId, orderingKey, first);
