@@ -5,6 +5,7 @@ several servers, and whatever else a real client library does better.
 """
 
 import base64
+import itertools
 import json
 import queue
 import secrets
@@ -38,6 +39,7 @@ class Nats:
         self.inbox = f"{inbox}.{secrets.token_hex(8)}"
         self.on_connect = on_connect
         self.handlers = {}
+        self.sids = itertools.count(1)
         self.waiting = {}
         self.sending = threading.Lock()
         self.connected = threading.Event()
@@ -50,15 +52,25 @@ class Nats:
         threading.Thread(target=self._ping, daemon=True).start()
 
     def subscribe(self, subject, handler, group=""):
-        sid = str(len(self.handlers) + 1)
-        self.handlers[sid] = (subject, group, handler)
-        if self.connected.is_set():
-            self._send(_line("SUB", subject, group, sid))
+        # Under the lock: a connection that is being made tells the server of all that are there, and no other.
+        with self.sending:
+            sid = str(next(self.sids))
+            self.handlers[sid] = (subject, group, handler)
+            self._tell(_line("SUB", subject, group, sid))
         return sid
 
     def unsubscribe(self, sid):
-        if self.handlers.pop(sid, None) and self.connected.is_set():
-            self._send(_line("UNSUB", sid))
+        with self.sending:
+            if self.handlers.pop(sid, None):
+                self._tell(_line("UNSUB", sid))
+
+    def _tell(self, line):
+        """Where the connection is lost, the next one begins with what is in `handlers`."""
+        try:
+            if self.socket:
+                self.socket.sendall(line)
+        except OSError:
+            pass
 
     def publish(self, subject, data=b"", reply="", headers=None):
         """Sends now, or raises OSError when there is no connection."""
@@ -125,9 +137,10 @@ class Nats:
         while (line := self._line()) != b"PONG":
             if line.startswith(b"-ERR"):
                 raise PermissionError(line.decode())
-        for sid, (subject, group, _) in self.handlers.items():
-            connection.sendall(_line("SUB", subject, group, sid))
-        self.socket = connection
+        with self.sending:
+            for sid, (subject, group, _) in self.handlers.items():
+                connection.sendall(_line("SUB", subject, group, sid))
+            self.socket = connection
         self.connected.set()
         threading.Thread(target=self.on_connect, daemon=True).start()
 
@@ -161,9 +174,10 @@ class Nats:
             subject, sid, *reply = words[:-sizes]
             data = self.stream.read(int(words[-1]) + 2)[:-2]
             head = data[: int(words[-2])] if sizes == 2 else b""
-            if sid in self.handlers:
+            handler = self.handlers.get(sid)
+            if handler:
                 message = Message(subject, reply[0] if reply else "", _headers(head), data[len(head) :])
-                self.handlers[sid][2](message)
+                handler[2](message)
 
     def _ping(self):
         while not self.closed:

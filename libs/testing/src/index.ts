@@ -1,3 +1,4 @@
+export { GIT, JAVA, PYTHON, PYTHON_WITH_VENV, describeWith, type Program } from './describe-with.js';
 export { installLocked, telling } from './install-once.js';
 export { testCommand } from './test-command.js';
 export { startTestNats, type TestNats, type TestNatsOptions } from './test-nats.js';

@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { PYTHON, describeWith, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { callboard, connectClient, type SpecClient } from '../spec-client.js';
 
 const SERVICE = fileURLToPath(new URL('../../../../examples/python-service/service.py', import.meta.url));
@@ -18,19 +18,6 @@ interface Python {
 let stack: TestStack;
 let client: SpecClient;
 let running: Python[] = [];
-
-beforeAll(async () => {
-  stack = await startStack();
-  client = await connectClient(stack.ready);
-}, 60_000);
-afterEach(async () => {
-  await Promise.all(running.map((python) => python.stop('SIGKILL')));
-  running = [];
-});
-afterAll(async () => {
-  await client?.close();
-  await stack?.stop();
-}, 60_000);
 
 function startPython(instance: string, ttlSeconds = 5): Python {
   const creds = stack.ready.nats_users['service']!.creds;
@@ -62,7 +49,20 @@ const key = (ordering_key: string, more: object = {}) => ({ 'io.callboard/orderi
 const errorOf = (result: { structuredContent?: unknown }) =>
   (result.structuredContent as { error: { code: string; message: string } }).error;
 
-describe('a service in plain Python', () => {
+describeWith([PYTHON], 'a service in plain Python', () => {
+  beforeAll(async () => {
+    stack = await startStack();
+    client = await connectClient(stack.ready);
+  }, 60_000);
+  afterEach(async () => {
+    await Promise.all(running.map((python) => python.stop('SIGKILL')));
+    running = [];
+  });
+  afterAll(async () => {
+    await client?.close();
+    await stack?.stop();
+  }, 60_000);
+
   it('has its tools listed while it lives, without a restart of anything, and answers with progress and a result', async () => {
     expect(await listed()).toBe(false);
     const python = startPython('words-1');

@@ -1,0 +1,41 @@
+import { spawnSync } from 'node:child_process';
+import { describe } from '@jest/globals';
+
+/** A program that neither Node nor npm brings, and how to ask whether it is fit. */
+export interface Program {
+  name: string;
+  /** Ends with 0 when it is there. */
+  probe: readonly [command: string, ...args: string[]];
+  /** Whether it is fit, by what it printed. */
+  fits?(said: string): boolean;
+}
+
+export const PYTHON: Program = {
+  name: 'Python 3.11 or newer',
+  probe: ['python3', '-c', 'import sys; sys.exit(sys.version_info < (3, 11))'],
+};
+export const PYTHON_WITH_VENV: Program = {
+  name: 'Python 3.11 or newer with venv',
+  probe: ['python3', '-c', 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'],
+};
+export const JAVA: Program = {
+  name: 'Java 17 or newer',
+  probe: ['java', '--version'],
+  fits: (said) => Number(/\d+/.exec(said)?.[0]) >= 17,
+};
+export const GIT: Program = { name: 'git', probe: ['git', '--version'] };
+
+/**
+ * `describe` for tests that need programs which Node and npm do not bring. Where one is missing they are skipped, are counted as skipped,
+ * and say so.
+ */
+export function describeWith(programs: readonly Program[], name: string, tests: () => void): void {
+  const missing = programs.filter(({ probe: [command, ...args], fits }) => {
+    const { status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
+    return status !== 0 || fits?.(stdout) === false;
+  });
+  if (missing.length === 0) return describe(name, tests);
+  const names = missing.map((program) => program.name).join(', ');
+  process.stderr.write(`SKIPPED: ${name}: not tested, because this is not there: ${names}\n`);
+  describe.skip(name, tests);
+}
