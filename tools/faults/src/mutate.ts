@@ -7,6 +7,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RULES } from './checker.js';
 import { MUTATIONS, type Mutation } from './mutations.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -50,7 +51,10 @@ async function runMutation(
       const seed = ['--seed', String(1 + tried)];
       const { code, output } = await run(join(copy, 'tools', 'faults', 'dist', 'main.js'), [...options, ...seed]);
       const rules = /^rules broken: (.*)$/m.exec(output)?.[1];
-      if (code === 1 && rules !== undefined) return `seed ${1 + tried}: ${rules}`;
+      if (code === 1 && rules !== undefined) {
+        for (const line of findingsIn(output)) say(`  ${line}`);
+        return `seed ${1 + tried}: ${rules}`;
+      }
       if (code !== 0) throw new Error(`the run of ${mutation.name} ended with ${code}:\n${output.slice(-4_000)}`);
       say(`${mutation.name}: nothing found with seed ${1 + tried}`);
     }
@@ -58,6 +62,16 @@ async function runMutation(
   } finally {
     await rm(copy, { recursive: true, force: true });
   }
+}
+
+/** The first findings of a report, one of each rule. */
+function findingsIn(output: string): string[] {
+  const found = new Map<string, string>();
+  for (const line of output.split('\n')) {
+    const rule = RULES.find((each) => line.startsWith(`${each} (`) || line.startsWith(`${each}: `));
+    if (rule && !found.has(rule)) found.set(rule, line);
+  }
+  return [...found.values()];
 }
 
 /** The compiled workspaces, and links to everything that they import. */
