@@ -55,7 +55,7 @@ export type Held =
 
 const READ_TIMEOUT_MS = 1_000;
 /** How long reading goes on trying while nats-server is away. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 10_000;
 const RETRY_MS = 250;
 /** Commands that one handle may come to stand for. */
 const MAX_ROUNDS = 16;

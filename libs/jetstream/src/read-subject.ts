@@ -2,6 +2,8 @@ import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 
 const BATCH = 64;
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** What is lost with the connection never comes, and the client itself limits only the wait for the first message. */
+const TIMEOUT_MS = 2_000;
 
 /**
  * The next messages of a stream after a sequence whose subject matches, in order; as many as one request brings, none when there
@@ -15,13 +17,18 @@ export function readSubject(
 ): Promise<StoredMsg[]> {
   return new Promise((resolve, reject) => {
     const messages: StoredMsg[] = [];
+    const enough = setTimeout(() => reject(new Error('the messages of a subject did not come in time')), TIMEOUT_MS);
     const callback = (done: { err?: Error } | null, message: StoredMsg) => {
-      if (!done) messages.push(message);
-      else if (done.err && !isNothingFound(done.err)) reject(done.err);
+      if (!done) return void messages.push(message);
+      clearTimeout(enough);
+      if (done.err && !isNothingFound(done.err)) reject(done.err);
       else resolve(messages);
     };
     const query = { seq: after + 1, next_by_subj: subject, batch: BATCH, max_bytes: BATCH_BYTES, callback };
-    jsm.direct.getBatch(stream, query).catch(reject);
+    jsm.direct.getBatch(stream, query).catch((error: unknown) => {
+      clearTimeout(enough);
+      reject(error as Error);
+    });
   });
 }
 
