@@ -123,6 +123,6 @@ export interface PartitionState {
   partition: number;
   /** Commands that its owner has not been given. */
   pending: number;
-  /** How far what is done lies behind what was given. */
+  /** How far what is known to have ended lies behind its last command. */
   unfinished: number;
 }

@@ -91,12 +91,12 @@ export class Observer {
   }
 
   async partitions(): Promise<PartitionState[]> {
-    return (await partitionStates(this.nc)).map(({ partition, pending, delivered, floor }) => ({
-      partition,
-      pending,
-      // What was handed out and is not known to have ended.
-      unfinished: Math.max(0, delivered - floor),
-    }));
+    const states: PartitionState[] = [];
+    for (const { partition, pending, floor } of await partitionStates(this.nc)) {
+      const last = await this.jsm.direct.getMessage(STREAM.commands, { last_by_subj: `cmd.${partition}.>` });
+      states.push({ partition, pending, unfinished: Math.max(0, (last?.seq ?? 0) - floor) });
+    }
+    return states;
   }
 
   /** Resolves when nothing is pending any more, or when that has taken too long: what is stuck then is for the checker to say. */
