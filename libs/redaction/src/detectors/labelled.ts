@@ -1,0 +1,143 @@
+/**
+ * `name: value` and `name=value` within a text: log lines, forms, .env files, query strings, YAML, program text. The name is read as the name
+ * of a field would be; what follows is judged by what the name says.
+ */
+import { givenNames } from '../text/word-lists.js';
+import { fold } from '../text/words.js';
+import { isHarmless } from '../fields/harmless.js';
+import { meaningOf } from '../fields/field-names.js';
+import type { EntityType, Span } from '../types.js';
+import type { Detector, Sample } from './detector.js';
+import { entropy, isFake } from './entropy.js';
+
+const LONGEST_NAME = 48;
+const LONGEST_VALUE = 4096;
+const NAME_CHAR = /[\p{L}\p{N}_.-]/u;
+/** Types whose value ends with the line, not with the word. */
+const LINE_TYPES = new Set<EntityType>(['PERSON', 'ADDRESS']);
+
+export const labelled: Detector = {
+  name: 'labelled',
+  type: 'SECRET',
+  strong: false,
+  detect({ text, traits }: Sample): Span[] {
+    if (!traits.colon && !traits.equals) return [];
+    const spans: Span[] = [];
+    let floor = 0;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code !== 58 && code !== 61) continue;
+      const name = nameBefore(text, i, floor);
+      const wasFloor = floor;
+      floor = i + 1;
+      if (name === '') continue;
+      const meaning = meaningOf(name);
+      const spaced = meaning.type === undefined ? meaningOf(twoWordsBefore(text, i, wasFloor)) : meaning;
+      const type =
+        meaning.type ?? spaced.type ?? (/^(?:name|user|username|contact)$/i.test(name) ? 'PERSON' : undefined);
+      if (type === undefined) {
+        continue;
+      }
+      const value = valueAfter(text, i, LINE_TYPES.has(type));
+      if (value === undefined) continue;
+      if (text.startsWith('..', value.end) || !fits(type, value, name)) continue;
+      spans.push({ start: value.start, end: value.end, type, detector: `labelled.${type.toLowerCase()}` });
+      i = value.end - 1;
+      floor = value.end;
+    }
+    return spans;
+  },
+};
+
+function nameBefore(text: string, at: number, floor: number): string {
+  let end = at;
+  while (end > floor && end > at - 3 && /[\s"':]/.test(text[end - 1]!) && text[end - 1] !== '\n') end--;
+  let start = end;
+  while (start > floor && end - start <= LONGEST_NAME && NAME_CHAR.test(text[start - 1]!)) start--;
+  return end - start > LONGEST_NAME ? '' : text.slice(start, end);
+}
+
+/** `Phone number: …`, `API key = …`: the name may have a space within. */
+function twoWordsBefore(text: string, at: number, floor: number): string {
+  const before = /[\p{L}\p{N}_]{1,20} [\p{L}\p{N}_]{1,20}["' ]{0,2}$/u.exec(text.slice(Math.max(floor, at - 44), at));
+  return before?.[0].trim() ?? '';
+}
+
+interface Value {
+  start: number;
+  end: number;
+  text: string;
+  quoted: boolean;
+  tight: boolean;
+}
+
+function valueAfter(text: string, at: number, line: boolean): Value | undefined {
+  let start = at + 1;
+  if (text[start] === '=' || text[start] === '>') start++;
+  const tight = start < text.length && !/\s/.test(text[start]!);
+  while (start < text.length && start < at + 24 && (text[start] === ' ' || text[start] === '\t')) start++;
+  const quote = text[start];
+  if (quote === '"' || quote === "'" || quote === '`') {
+    const limit = Math.min(text.length, start + 1 + LONGEST_VALUE);
+    for (let i = start + 1; i < limit; i++) {
+      if (text[i] === '\n' && line) return undefined;
+      if (text[i] === quote && text[i - 1] !== '\\')
+        return { start: start + 1, end: i, text: text.slice(start + 1, i), quoted: true, tight };
+    }
+    return undefined;
+  }
+  let end = start;
+  const limit = Math.min(text.length, start + LONGEST_VALUE);
+  const stop = line ? /[\n\r&;|<>{}()[\]"]/ : /[\s&;,"'<>{}()[\]|]/;
+  while (end < limit && !stop.test(text[end]!)) end++;
+  while (end > start && /[\s.,:]/.test(text[end - 1]!)) end--;
+  return end > start ? { start, end, text: text.slice(start, end), quoted: false, tight } : undefined;
+}
+
+function fits(type: EntityType, value: Value, name: string): boolean {
+  const text = value.text;
+  if (isHarmless(text)) return false;
+  const digits = text.replace(/\D/g, '').length;
+  switch (type) {
+    case 'SECRET':
+      return isSecretValue(text, name, value.quoted || value.tight);
+    case 'PERSON':
+      return (
+        /^\p{Lu}[\p{L}'’.-]{0,30}(?:[ +]\p{L}[\p{L}'’.-]{0,30}){0,4}$/u.test(text) &&
+        text.length <= 60 &&
+        (/[ +]/.test(text) || /name./i.test(name) || /.name/i.test(name) || givenNames().has(fold(text)))
+      );
+    case 'EMAIL':
+      return text.includes('@');
+    case 'PHONE':
+      return digits >= 5 && digits <= 16;
+    case 'ADDRESS':
+      return digits > 0 && /\p{L}/u.test(text) && text.includes(' ') && text.length <= 200;
+    case 'ZIP':
+      return digits >= 3 && text.length <= 10;
+    case 'DOB':
+      return digits >= 4 && text.length <= 20;
+    case 'IP':
+    case 'MAC':
+      return false;
+    default:
+      return digits >= 5 && /^[A-Z0-9 ./-]{5,34}$/i.test(text);
+  }
+}
+
+const PASSWORD = /pass(?:word|wd|phrase|code)?$|^pwd$|pwd$/i;
+
+function isSecretValue(text: string, name: string, deliberate: boolean): boolean {
+  if (text.length < 4 || isFake(text, false) || /^(?:https?:)?\/\/|^\.{0,2}\/|^[\w-]+\($/.test(text)) return false;
+  if (/public/i.test(name) || /(.)\1{15}/.test(text)) return false;
+  if (/tenant|client/i.test(name)) return /^[\w.~-]{20,64}$/.test(text) && /\d/.test(text);
+  if (PASSWORD.test(name)) return deliberate || /[\d\W]/.test(text) ? !/^\d{1,3}$/.test(text) : false;
+  if (text.length < 8 || /\s/.test(text.trim()) || /^[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+$/.test(text)) return false;
+  if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)) return false;
+  return (
+    /\d/.test(text) &&
+    /[A-Za-z]/.test(text) &&
+    entropy(text) >= (deliberate ? 2.8 : 3.2) &&
+    !/^[a-z]+(?:[-_/.][a-z0-9]+)+$/.test(text)
+  );
+}

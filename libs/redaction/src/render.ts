@@ -1,0 +1,218 @@
+/**
+ * Makes the redacted event of a plan. Invariants: what comes out, redacted again, stays as it is; the shape of the event stays (numbers that
+ * were values become strings, dropped fields are gone); a finding holds where and what, never the value.
+ */
+import type { KnownValues } from './known-values.js';
+import { RefusedError, type Limits } from './limits.js';
+import type { Plan, TextPlan } from './plan.js';
+import type { Policy } from './policy/policy.js';
+import type { Pseudonyms } from './pseudonyms.js';
+import { outsidePlaceholders } from './text/placeholder.js';
+import { merge, scan } from './text/scan.js';
+import { toOriginal, viewsOf, type View } from './text/views.js';
+import type { EntityType, Json, Span } from './types.js';
+
+/** Where something was found, and what: never the value. */
+export interface Finding {
+  /** JSON pointer into the redacted event; `#json` and `#base64` lead into what was encoded. */
+  path: string;
+  /** Found in the key that the path ends with, not in its value. */
+  key?: true;
+  type: EntityType;
+  detector: string;
+  action: 'redact' | 'pseudonymise';
+  /** UTF-16 code units that were replaced. */
+  length: number;
+}
+
+const MOST_ROUNDS = 4;
+
+export class Renderer {
+  readonly findings: Finding[] = [];
+
+  constructor(
+    private readonly policy: Policy,
+    private readonly limits: Limits,
+    private readonly pseudonyms: Pseudonyms,
+    private readonly known: KnownValues,
+  ) {}
+
+  readonly #path: (string | number)[] = [];
+
+  /** undefined for a dropped value. */
+  value(plan: Plan): Json | undefined {
+    switch (plan.kind) {
+      case 'as_is':
+        return typeof plan.value === 'number' ? this.#number(plan.value) : plan.value;
+      case 'drop':
+        return undefined;
+      case 'whole':
+        this.#note(plan.type, plan.detector, plan.action, plan.text.length);
+        return this.#placeholder(plan.type, plan.text, plan.action);
+      case 'text':
+        return this.#text(plan);
+      case 'json': {
+        const before = this.findings.length;
+        const inner = this.#below('#json', plan.inner);
+        return this.findings.length === before && inner !== undefined ? plan.text : JSON.stringify(inner ?? null);
+      }
+      case 'array':
+        return plan.items.map((item, i) => this.#below(i, item) ?? null);
+      case 'object':
+        return this.#object(plan);
+    }
+  }
+
+  #below(segment: string | number, plan: Plan): Json | undefined {
+    this.#path.push(segment);
+    const value = this.value(plan);
+    this.#path.pop();
+    return value;
+  }
+
+  #object(plan: Extract<Plan, { kind: 'object' }>): Json {
+    const made: { [key: string]: Json } = {};
+    for (const member of plan.members) {
+      const before = this.findings.length;
+      let key = member.keyPlan === undefined ? member.key : this.#text(member.keyPlan);
+      if (key !== member.key) {
+        for (let n = 2, wanted = key; Object.hasOwn(made, key); n++) key = `${wanted}#${n}`;
+        for (const finding of this.findings.slice(before))
+          Object.assign(finding, { path: this.#pointer(key), key: true });
+      }
+      const value = this.#below(key, member.value);
+      if (value === undefined) continue;
+      // By assignment this one key would be lost.
+      if (key === '__proto__')
+        Object.defineProperty(made, key, { value, enumerable: true, writable: true, configurable: true });
+      else made[key] = value;
+    }
+    return made;
+  }
+
+  /** A number is cut only as a whole, where it is a known value. */
+  #number(value: number): Json {
+    if (this.known.size === 0 || Math.abs(value) < 1e5) return value;
+    const text = String(value);
+    const [span] = this.#known(text, [], true);
+    if (span === undefined || span.end - span.start < text.length) return value;
+    const action = this.#action(span.detector);
+    this.#note(span.type, span.detector, action, text.length);
+    return this.#placeholder(span.type, span.value ?? text, action);
+  }
+
+  #text(plan: TextPlan): string {
+    if (plan.spans.length === 0 && plan.encoded.length === 0 && this.known.size === 0) return plan.text;
+    const known = this.#known(plan.text, plan.views, plan.identifier);
+    if (plan.spans.length === 0 && plan.encoded.length === 0 && known.length === 0) return plan.text;
+    const found: Found[] = [...plan.spans, ...known];
+    const replacements: Replacement[] = mergeFound(found, plan.text).map((span) => ({ span }));
+    for (const { run, inner } of plan.encoded) {
+      if (replacements.some(({ span }) => span.start < run.end && run.start < span.end)) continue;
+      const before = this.findings.length;
+      const value = this.#below('#base64', inner);
+      if (this.findings.length === before) continue;
+      replacements.push({
+        span: { start: run.start, end: run.end, type: 'TEXT', detector: 'encoded' },
+        made: run.encode(typeof value === 'string' ? value : JSON.stringify(value ?? null)),
+      });
+    }
+    if (replacements.length === 0) return plan.text;
+    return this.#settle(this.#replace(plan.text, replacements), plan);
+  }
+
+  /** Text that was cut reads differently, and a detector may find more in it: again, until nothing is found. */
+  #settle(text: string, plan: TextPlan): string {
+    let settled = text;
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const views = viewsOf(settled);
+      const found = mergeFound(
+        [
+          ...scan(settled, { off: plan.settings.off, strongOnly: plan.settings.strongOnly }, views),
+          ...this.#known(settled, views, plan.identifier),
+        ],
+        settled,
+      );
+      if (found.length === 0) return settled;
+      settled = this.#replace(
+        settled,
+        found.map((span) => ({ span })),
+      );
+    }
+    this.#note('TEXT', 'unsettled', 'redact', settled.length);
+    return '[TEXT]';
+  }
+
+  #known(text: string, views: readonly View[], identifier: boolean): Found[] {
+    if (this.known.size === 0) return [];
+    const found: Found[] = this.known.find(text, identifier);
+    for (const view of views)
+      for (const span of this.known.find(view.text, identifier)) found.push({ ...span, ...toOriginal(view, span) });
+    return found;
+  }
+
+  #replace(text: string, replacements: Replacement[]): string {
+    let made = '';
+    let at = 0;
+    for (const { span, made: encoded } of [...replacements].sort((a, b) => a.span.start - b.span.start)) {
+      made += text.slice(at, span.start);
+      at = span.end;
+      if (encoded !== undefined) {
+        made += encoded;
+        continue;
+      }
+      const action = this.#action(span.detector);
+      this.#note(span.type, span.detector, action, span.end - span.start);
+      made += this.#placeholder(span.type, span.value ?? plainOf(text.slice(span.start, span.end)), action);
+    }
+    return made + text.slice(at);
+  }
+
+  #action(detector: string): 'redact' | 'pseudonymise' {
+    return this.policy.detectors.get(detector.split('.', 1)[0]!) === 'redact' ? 'redact' : 'pseudonymise';
+  }
+
+  #placeholder(type: EntityType, value: string, action: 'redact' | 'pseudonymise'): string {
+    return action === 'redact' ? `[${type}]` : this.pseudonyms.of(type, value);
+  }
+
+  /** `#json` and `#base64` are no keys: keys stand behind a slash. */
+  #pointer(...last: string[]): string {
+    return [...this.#path, ...last]
+      .map((segment) => (segment === '#json' || segment === '#base64' ? segment : `/${escaped(String(segment))}`))
+      .join('');
+  }
+
+  #note(type: EntityType, detector: string, action: 'redact' | 'pseudonymise', length: number): void {
+    if (this.findings.length >= this.limits.findings) throw new RefusedError('too_many_findings');
+    this.findings.push({ path: this.#pointer(), type, detector, action, length });
+  }
+}
+
+type Found = Span & { value?: string };
+interface Replacement {
+  span: Found;
+  made?: string;
+}
+
+/** One list without overlap. A span keeps the value it stands for only while nothing was merged into it. */
+function mergeFound(found: Found[], text: string): Found[] {
+  if (found.length === 0) return found;
+  const merged = outsidePlaceholders(merge(found), text);
+  const values = new Map(
+    found.filter((span) => span.value !== undefined).map((span) => [`${span.start}:${span.end}`, span]),
+  );
+  return merged.map((span) => {
+    const known = values.get(`${span.start}:${span.end}`);
+    return known === undefined || known.type !== span.type ? span : { ...span, value: known.value! };
+  });
+}
+
+/** The value as it reads when nothing is encoded: encoded or not, it has one pseudonym. */
+export function plainOf(text: string): string {
+  return viewsOf(text).at(-1)?.text ?? text;
+}
+
+function escaped(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1');
+}
