@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { describe } from '@jest/globals';
+import type { describe as Describe } from '@jest/globals';
 
 /** A program that neither Node nor npm brings, and how to ask whether it is fit. */
 export interface Program {
@@ -30,6 +30,8 @@ export const GIT: Program = { name: 'git', probe: ['git', '--version'] };
  * and say so.
  */
 export function describeWith(programs: readonly Program[], name: string, tests: () => void): void {
+  // Jest's own, not imported: programs that are no tests start stacks with this lib too.
+  const { describe } = globalThis as unknown as { describe: typeof Describe };
   const missing = programs.filter(({ probe: [command, ...args], fits }) => {
     const { status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
     return status !== 0 || fits?.(stdout) === false;
