@@ -4,10 +4,11 @@
  * It runs in a process group of its own, so that Ctrl-C in a terminal reaches only us and the server stops last.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Topology } from '@callboard/jetstream';
@@ -143,12 +144,26 @@ function fileOf(files: ReadonlyMap<string, string>, user: string): string {
   return file;
 }
 
-/** A port that is free now. Somebody else may take it before it is used, which then fails as loudly as any taken port. */
+/** Below what Linux and macOS give to outgoing connections and to whoever takes any port. */
+const PORTS = { from: 20_000, count: 12_000 };
+/** By this process, which may not listen there yet. */
+const given = new Set<number>();
+
+/**
+ * A port that is free now, and that nobody is given by chance before it is used: one that the system itself hands out is soon handed
+ * out again where much is connected. Somebody else may still ask for it by number, which then fails as loudly as any taken port.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
+  for (;;) {
+    const port = PORTS.from + randomInt(PORTS.count);
+    if (given.has(port)) continue;
+    given.add(port);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const probe = createServer()
+        .once('error', () => resolve(false))
+        .listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+    given.delete(port);
+  }
 }
