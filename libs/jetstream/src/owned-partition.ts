@@ -140,15 +140,15 @@ export class OwnedPartition {
   }
 
   /**
-   * Somebody has ended a command. Returns what it was doing here, or `undefined` when it is not in memory; one that only waits will not
-   * begin any more.
+   * Somebody has ended a command. Returns whether an attempt at it had begun here, or `undefined` when it is not in memory; one that only
+   * waits will not begin any more.
    */
   end(tenantId: string, correlationId: string): 'waiting' | 'running' | undefined {
     const delivery = this.#byCommand.get(commandKey(tenantId, correlationId));
     if (!delivery) return undefined;
-    const running = delivery.acting;
+    const begun = delivery.acting || delivery.attempts > 0;
     markEnded(delivery);
-    return running ? 'running' : 'waiting';
+    return begun ? 'running' : 'waiting';
   }
 
   /** Puts a command before all of its key that have not begun. */
