@@ -1,5 +1,6 @@
 /** Fields, known values, pseudonyms, refusals: what redaction does with whole events. */
 import { describe, expect, it } from '@jest/globals';
+import { DETECTOR_NAMES } from './detectors/index.js';
 import { redact, redactWithModel, type RedactOptions } from './redact.js';
 import { parsePolicies } from './policy/parse-policy.js';
 import type { Json } from './types.js';
@@ -204,6 +205,39 @@ policies:
       login: expect.stringMatching(/^\[USER:[0-9a-f]{8}\]$/),
       raw: { mail: expect.stringMatching(/^jane@example\.net \[SECRET:[0-9a-f]{8}\]$/) },
     });
+  });
+});
+
+describe('what a policy says of a detector', () => {
+  const samples: [detector: string, text: string][] = [
+    ['secret_structure', 'postgres://app:s3cr3t@db/x'],
+    ['secret_prefix', 'it was AKIAQ3EGRIPAL4NWSWQP here'],
+    ['labelled', 'DB_PASSWORD=hunter2 next'],
+    ['email', 'mail jane@example.org'],
+    ['iban', 'to GB82WEST12345698765432 now'],
+    ['card', 'with 4111111111111111 now'],
+    ['national_id', 'ssn 078-05-1121 there'],
+    ['ip', 'from 203.0.113.9 again'],
+    ['mac', 'at 00:1B:44:11:3A:B7 now'],
+    ['phone', 'call 0477 11 28 98 now'],
+    ['birth_date', 'born on 12 March 1984 there'],
+    ['address', 'my zip code is 66298 now'],
+    ['person', 'approved by Ingrid Lindqvist now'],
+  ];
+
+  it.each(samples)('%s: redact takes the pseudonym away, off leaves the text', (detector, text) => {
+    const set = (action: string): Json =>
+      ok(
+        { text },
+        { policies: parsePolicies(`version: 1\npolicies: [{ name: x, detectors: { ${detector}: ${action} } }]`) },
+      )['text']!;
+    expect(set('pseudonymise')).toMatch(/\[[A-Z_]+:[0-9a-f]{4}\]/);
+    expect(set('redact')).toMatch(/\[[A-Z_]+\]/);
+    expect(set('off')).toBe(text);
+  });
+
+  it('is tested here for every detector that there is', () => {
+    expect(samples.map(([name]) => name)).toEqual(DETECTOR_NAMES);
   });
 });
 

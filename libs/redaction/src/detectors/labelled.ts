@@ -12,6 +12,8 @@ import { entropy, isFake } from './entropy.js';
 
 const LONGEST_NAME = 48;
 const LONGEST_VALUE = 4096;
+/** A name or an address is not longer; what is, is neither. */
+const LONGEST_LINE_VALUE = 256;
 const NAME_CHAR = /[\p{L}\p{N}_.-]/u;
 /** Types whose value ends with the line, not with the word. */
 const LINE_TYPES = new Set<EntityType>(['PERSON', 'ADDRESS']);
@@ -78,7 +80,7 @@ function valueAfter(text: string, at: number, line: boolean): Value | undefined 
   while (start < text.length && start < at + 24 && (text[start] === ' ' || text[start] === '\t')) start++;
   const quote = text[start];
   if (quote === '"' || quote === "'" || quote === '`') {
-    const limit = Math.min(text.length, start + 1 + LONGEST_VALUE);
+    const limit = Math.min(text.length, start + 1 + (line ? LONGEST_LINE_VALUE : LONGEST_VALUE));
     for (let i = start + 1; i < limit; i++) {
       if (text[i] === '\n' && line) return undefined;
       if (text[i] === quote && text[i - 1] !== '\\')
@@ -87,7 +89,7 @@ function valueAfter(text: string, at: number, line: boolean): Value | undefined 
     return undefined;
   }
   let end = start;
-  const limit = Math.min(text.length, start + LONGEST_VALUE);
+  const limit = Math.min(text.length, start + (line ? LONGEST_LINE_VALUE : LONGEST_VALUE));
   const stop = line ? /[\n\r&;|<>{}()[\]"]/ : /[\s&;,"'<>{}()[\]|]/;
   while (end < limit && !stop.test(text[end]!)) end++;
   while (end > start && /[\s.,:]/.test(text[end - 1]!)) end--;

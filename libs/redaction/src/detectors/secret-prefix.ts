@@ -163,11 +163,11 @@ for (const [mark, least, varied] of [...MARKS].sort((a, b) => b[0].length - a[0]
   (BY_FIRST[mark.charCodeAt(0)] ??= []).push({ mark, least, varied: varied ?? false });
 }
 /** Characters of a run that are looked at to judge it. */
-const JUDGED = 512;
+const JUDGED = 128;
 const TAIL = /[A-Za-z0-9_\-.~+/=]/;
 
 export const secretPrefix: Detector = {
-  name: 'secret.prefix',
+  name: 'secret_prefix',
   type: 'SECRET',
   strong: true,
   detect({ text, traits }: Sample): Span[] {
@@ -191,7 +191,7 @@ export const secretPrefix: Detector = {
       const tail = trimTail(text.slice(from, runEnd));
       const head = tail.slice(0, JUDGED);
       if (tail.length < rule.least || isFake(head, rule.varied) || !fitsIssuer(rule.mark, head)) continue;
-      spans.push({ start, end: from + tail.length, type: 'SECRET', detector: 'secret.prefix' });
+      spans.push({ start, end: from + tail.length, type: 'SECRET', detector: 'secret_prefix' });
       start = from + tail.length - 1;
       previous = 0;
     }
@@ -237,7 +237,7 @@ function fitsIssuer(mark: string, tail: string): boolean {
     case 'SOA':
       return /^[A-Z0-9-]+$/.test(tail) && /\d/.test(tail) && tail.length < 70;
     case 'ops_eyJ':
-      return tail.length > 200;
+      return tail.length === JUDGED;
     case 'sha256~':
       return /^[\w-]{43}$/.test(tail);
     case 'sk-ant-':

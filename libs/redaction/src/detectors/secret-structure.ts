@@ -13,14 +13,14 @@ const BEARER =
 const SCHEME_END = '://';
 
 export const secretStructure: Detector = {
-  name: 'secret.structure',
+  name: 'secret_structure',
   type: 'SECRET',
   strong: true,
   detect(sample: Sample): Span[] {
     const { text, traits } = sample;
     const spans: Span[] = [];
     const add = (start: number, end: number, kind: string): void => {
-      if (end > start) spans.push({ start, end, type: 'SECRET', detector: `secret.${kind}` });
+      if (end > start) spans.push({ start, end, type: 'SECRET', detector: `secret_structure.${kind}` });
     };
     if (text.includes('-----BEGIN')) privateKeys(text, add);
     if (text.includes('eyJ')) {
