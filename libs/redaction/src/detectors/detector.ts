@@ -2,8 +2,8 @@
  * A detector reads a text and reports what it found.
  *
  * Linear by construction: a detector finds anchors (an `@`, a run of digits, a key word) and looks around each of them within a bounded
- * distance, or within a run that it then skips. Regular expressions are used at an anchor, with bounded repetition, and never with
- * one repetition inside another.
+ * distance, or within a run that it then skips. A regular expression that runs over a text has bounded repetition only; others judge a piece
+ * of bounded length.
  */
 import type { Traits } from '../text/chars.js';
 import type { Word } from '../text/words.js';
