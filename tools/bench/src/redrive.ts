@@ -3,7 +3,14 @@
  * a command, and deleted. The baseline stores as many new commands with the same client, as many at once. A runner works through
  * both meanwhile, because it would.
  */
-import { DeadLetterBox, DeadLetterPublisher, AckedPublisher, STREAM, redriveAll } from '@callboard/jetstream';
+import {
+  DeadLetterBox,
+  DeadLetterPublisher,
+  OutcomePublisher,
+  AckedPublisher,
+  STREAM,
+  redriveAll,
+} from '@callboard/jetstream';
 import { commandSubject } from '@callboard/envelope';
 import type { Bench, Measurement } from './bench.js';
 import { commandNumber } from './commands.js';
@@ -28,6 +35,7 @@ export const redrive: Bench = {
     try {
       const box = await DeadLetterBox.open(connection);
       const letters = new DeadLetterPublisher(publisher);
+      const outcomes = new OutcomePublisher(publisher, 'bench');
       const count = context.quick ? LETTERS / 4 : LETTERS;
       let n = 0;
       const numbers = () => Array.from({ length: count }, () => ++n);
@@ -62,6 +70,8 @@ export const redrive: Bench = {
           }).replace(/^cmd\./, 'cmd.0.');
           const about = { reason: 'attempts_exhausted', attempts: 5, stream: STREAM.commands, subject: stored };
           await letters.publish({ ...about, sequence: each }, Buffer.from(JSON.stringify(envelope)));
+          // Only what has ended is redriven.
+          await outcomes.publish(envelope, { status: 'dead_lettered', attempts: 1 });
         });
         let redriven = 0;
         const measurement = await timed(async () => {
