@@ -9,6 +9,7 @@ export {
 export { PolicyError, parsePolicies } from './policy/parse-policy.js';
 export { DEFAULT_LIMITS, REFUSALS, type Limits, type Refusal } from './limits.js';
 export type { ModelDetector, ModelSpan } from './model.js';
+export { tenantKey } from './pseudonyms.js';
 export { redact, redactWithModel, type RedactOptions, type Redaction } from './redact.js';
 export type { Finding } from './render.js';
 export { ENTITY_TYPES, type EntityType, type Json } from './types.js';

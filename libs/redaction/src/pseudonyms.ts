@@ -4,7 +4,7 @@
  *
  * They are short, for a reader. Where two values of one event would get the same, the second is longer.
  */
-import { createHmac } from 'node:crypto';
+import { createHmac, hkdfSync } from 'node:crypto';
 import { TITLES } from './detectors/name-words.js';
 import { fold } from './text/words.js';
 import type { EntityType } from './types.js';
@@ -13,10 +13,10 @@ import type { EntityType } from './types.js';
 export const SHORTEST_PSEUDONYM = 4;
 const LONGEST_PSEUDONYM = 64;
 
-/** The key of one tenant, made of the key of the installation. At least 16 bytes, which should be random. */
+/** The key of one tenant, derived (HKDF, RFC 5869) from the key of the installation: at least 16 bytes, which should be random. */
 export function tenantKey(key: Uint8Array, tenant: string): Uint8Array {
   if (key.length < 16) throw new RangeError('The key for pseudonyms must have 16 bytes at least.');
-  return createHmac('sha256', key).update('callboard/redaction/tenant\0').update(tenant).digest();
+  return new Uint8Array(hkdfSync('sha256', key, 'callboard/redaction', `tenant\0${tenant}`, 32));
 }
 
 export class Pseudonyms {

@@ -114,6 +114,36 @@ describe('pseudonyms', () => {
   });
 });
 
+describe('what travels beside an event', () => {
+  it('gets the pseudonyms of the event, and is searched for what the event knows, the other way round too', () => {
+    const result = redact(
+      { author: { name: 'Ingrid Lindqvist' }, text: 'from ada@example.org' },
+      {
+        ...OPTIONS,
+        attributes: { subject: 'ask Ingrid Lindqvist', orderingkey: 'ada@example.org', id: 'ec26c3e', sequence: 7 },
+      },
+    );
+    expect(result).toMatchObject({ ok: true });
+    const { value, attributes, findings } = result as Extract<typeof result, { ok: true }>;
+    const { author, text } = value as { author: { name: string }; text: string };
+    expect(attributes).toEqual({
+      subject: `ask ${author.name}`,
+      orderingkey: text.replace('from ', ''),
+      id: 'ec26c3e',
+      sequence: 7,
+    });
+    expect(findings.map(({ path }) => path)).toContain('#attributes/subject');
+  });
+
+  it('is not what an allow-list of fields is about', () => {
+    const policies = parsePolicies(
+      'version: 1\npolicies: [{ name: x, mode: allow_list, fields: [{ path: id, action: keep }] }]',
+    );
+    const result = redact({ id: '1' }, { ...OPTIONS, policies, attributes: { subject: 'ada@example.org' } });
+    expect(result).toMatchObject({ ok: true, attributes: { subject: expect.stringMatching(/^\[EMAIL:/) } });
+  });
+});
+
 describe('an event beyond a limit is refused, with a code and nothing else', () => {
   const nested = (depth: number): Json => {
     let value: Json = 'jane@example.org';

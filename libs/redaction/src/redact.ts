@@ -18,6 +18,11 @@ export interface RedactOptions {
   /** Random bytes, 16 at least; the key of each tenant is made of them. */
   key: Uint8Array;
   tenant: string;
+  /**
+   * What travels beside the event and may name somebody too: attributes of a CloudEvent, the ordering key. It is searched as text and gets the
+   * same pseudonyms; rules of a policy for fields are about the event only.
+   */
+  attributes?: { [name: string]: Json };
   /** Where the event comes from and what it is about: they choose the policy. */
   source?: string;
   topic?: string;
@@ -26,7 +31,9 @@ export interface RedactOptions {
   limits?: Partial<Limits>;
 }
 
-export type Redaction = { ok: true; value: Json; findings: Finding[]; policy: string } | { ok: false; reason: Refusal };
+export type Redaction =
+  | { ok: true; value: Json; attributes: { [name: string]: Json }; findings: Finding[]; policy: string }
+  | { ok: false; reason: Refusal };
 
 export function redact(event: Json, options: RedactOptions): Redaction {
   return guarded(() => run(event, options, new Map()));
@@ -43,8 +50,8 @@ export async function redactWithModel(
   try {
     const policy = policyOf(options);
     if (policy.detectors.get('model') === 'off') return redact(event, options);
-    const plan = planFor(event, options, policy, new Map());
-    const texts = [...new Set(textsOf(plan))];
+    const { plan, beside } = plansFor(event, options, policy, new Map());
+    const texts = [...new Set([...textsOf(plan), ...textsOf(beside)])];
     spans = texts.length === 0 ? new Map() : await ask(model, texts, signal);
   } catch (error) {
     return { ok: false, reason: error instanceof RefusedError ? error.reason : 'internal' };
@@ -64,13 +71,17 @@ function guarded(work: () => Redaction): Redaction {
 function run(event: Json, options: RedactOptions, model: ReadonlyMap<string, readonly Span[]>): Redaction {
   const policy = policyOf(options);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const plan = planFor(event, options, policy, model);
+  const { plan, beside } = plansFor(event, options, policy, model);
   const known = new KnownValues();
-  if (policy.detectors.get('known_values') !== 'off') collect(plan, known);
+  if (policy.detectors.get('known_values') !== 'off') {
+    collect(plan, known);
+    collect(beside, known);
+  }
   const pseudonyms = new Pseudonyms(tenantKey(options.key, options.tenant), policy.pseudonymLength);
   const renderer = new Renderer(policy, limits, pseudonyms, known);
   const value = renderer.value(plan);
-  return { ok: true, value: value ?? null, findings: renderer.findings, policy: policy.name };
+  const attributes = renderer.attributes(beside) as { [name: string]: Json };
+  return { ok: true, value: value ?? null, attributes, findings: renderer.findings, policy: policy.name };
 }
 
 function policyOf({ policies, source = '', topic = '' }: RedactOptions): Policy {
@@ -80,16 +91,23 @@ function policyOf({ policies, source = '', topic = '' }: RedactOptions): Policy 
   return policy;
 }
 
-function planFor(
+/** Of the event, and of what travels beside it: one budget for both. */
+function plansFor(
   event: Json,
   options: RedactOptions,
   policy: Policy,
   model: ReadonlyMap<string, readonly Span[]>,
-): Plan {
+): { plan: Plan; beside: Plan } {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const budget = new Budget(limits);
+  const attributes = options.attributes ?? {};
   budget.check(event);
-  return planOf(event, { policy, limits, budget, model });
+  budget.check(attributes);
+  const anyField: Policy = { ...policy, fields: [], mode: 'detect' };
+  return {
+    plan: planOf(event, { policy, limits, budget, model }),
+    beside: planOf(attributes, { policy: anyField, limits, budget, model }),
+  };
 }
 
 /** Everything that was found, so that it can be found again elsewhere. */

@@ -14,7 +14,7 @@ import type { EntityType, Json, Span } from './types.js';
 
 /** Where something was found, and what: never the value. */
 export interface Finding {
-  /** JSON pointer into the redacted event; `#json` and `#base64` lead into what was encoded. */
+  /** JSON pointer into the redacted event; `#json` and `#base64` lead into what was encoded, `#attributes` to what travels beside it. */
   path: string;
   /** Found in the key that the path ends with, not in its value. */
   key?: true;
@@ -26,6 +26,7 @@ export interface Finding {
 }
 
 const MOST_ROUNDS = 4;
+const NO_KEYS = new Set<string | number>(['#json', '#base64', '#attributes']);
 
 export class Renderer {
   readonly findings: Finding[] = [];
@@ -61,6 +62,11 @@ export class Renderer {
       case 'object':
         return this.#object(plan);
     }
+  }
+
+  /** What travels beside the event: its findings stand below `#attributes`. */
+  attributes(plan: Plan): Json | undefined {
+    return this.#below('#attributes', plan);
   }
 
   #below(segment: string | number, plan: Plan): Json | undefined {
@@ -176,10 +182,10 @@ export class Renderer {
     return action === 'redact' ? `[${type}]` : this.pseudonyms.of(type, value);
   }
 
-  /** `#json` and `#base64` are no keys: keys stand behind a slash. */
+  /** Keys stand behind a slash; these do not. */
   #pointer(...last: string[]): string {
     return [...this.#path, ...last]
-      .map((segment) => (segment === '#json' || segment === '#base64' ? segment : `/${escaped(String(segment))}`))
+      .map((segment) => (NO_KEYS.has(segment) ? segment : `/${escaped(String(segment))}`))
       .join('');
   }
 
