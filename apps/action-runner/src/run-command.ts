@@ -408,7 +408,6 @@ export class CommandRunner {
   }
 
   /** The halt first: whoever sees the letter can decide about both. Said again after a crash, it leaves alone what was decided since. */
-
   async #deadLetterAndEnd(
     delivery: Delivery,
     command: CommandEnvelope,

@@ -1,16 +1,10 @@
-import { ActionError, type ActionContext, type InputKind } from '@callboard/actions';
+import { ActionError, inputKindOf, type ActionContext, type InputKind } from '@callboard/actions';
 import type { CommandEnvelope, InputRequest, JsonObject, LogLevel, Progress } from '@callboard/envelope';
 import type { Delivery, InputExchange, ProgressLog } from '@callboard/jetstream';
 
 /** Facts of one attempt that are stored; what an action says beyond that is dropped, so that no action can fill the stream. */
 const MAX_FACTS = 10_000;
 const MAX_FACT_BYTES = 64 * 1024;
-
-const KIND_OF: Readonly<Record<string, InputKind>> = {
-  'elicitation/create': 'elicitation',
-  'sampling/createMessage': 'sampling',
-  'roots/list': 'roots',
-};
 
 /** One attempt at a command: what its handler sees, and when it must stop. */
 export class RunningCommand implements ActionContext {
@@ -93,7 +87,7 @@ export class RunningCommand implements ActionContext {
   async ask(requests: Record<string, InputRequest>): Promise<Record<string, JsonObject>> {
     const asked = Object.entries(requests);
     for (const [, { method }] of asked) {
-      const kind = KIND_OF[method];
+      const kind = inputKindOf(method);
       if (kind && this.inputCapabilities.has(kind)) continue;
       throw new ActionError(`The caller cannot answer ${method}`, { code: 'input_unavailable' });
     }

@@ -7,7 +7,13 @@
  * A caller that goes away is one of two things. It no longer wants the result: then its command is cancelled, unless it said beforehand
  * that it may come back for it (an idempotency key, `accept_async`). Or it is only cut off from this replica: then the command goes on.
  */
-import { checkArguments, defaultOrderingKey, type InputKind, type RegisteredAction } from '@callboard/actions';
+import {
+  checkArguments,
+  defaultOrderingKey,
+  inputKindOf,
+  type InputKind,
+  type RegisteredAction,
+} from '@callboard/actions';
 import {
   CallboardError,
   ENVELOPE_VERSION,
@@ -243,14 +249,8 @@ function asks({ inputs }: Extract<Held, { kind: 'open' }>): boolean {
   return Object.keys(inputs).length > 0;
 }
 
-const KIND_OF = new Map<string, InputKind>([
-  ['elicitation/create', 'elicitation'],
-  ['sampling/createMessage', 'sampling'],
-  ['roots/list', 'roots'],
-]);
-
 function canAnswer({ inputCapabilities }: Invocation, inputs: OpenInputs): boolean {
-  return Object.values(inputs).every(({ method }) => inputCapabilities.includes(KIND_OF.get(method)!));
+  return Object.values(inputs).every(({ method }) => inputCapabilities.includes(inputKindOf(method)!));
 }
 
 /** The envelope of a call: what the caller said, and for the rest the action's defaults. */

@@ -13,7 +13,7 @@ import {
   CallboardError,
   LIMITS,
   answerSubject,
-  decodeToken,
+  inputKeyOf,
   isWellFormed,
   parseEnvelope,
   progressSubject,
@@ -36,6 +36,7 @@ import {
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isObject } from './is-object.js';
 import type { Admission } from './admission.js';
 import type { Principal } from './call.js';
 
@@ -164,7 +165,7 @@ export class Handles {
   async #answers({ tenant_id, correlation_id }: Outcome): Promise<JsonObject> {
     const all = answerSubject(tenant_id, correlation_id, '*');
     const stored = await readSubject(this.jsm, STREAM.outcomes, all, 0);
-    return Object.fromEntries(stored.map((message) => [lastToken(message.subject), message.json<JsonObject>()]));
+    return Object.fromEntries(stored.map((message) => [inputKeyOf(message.subject), message.json<JsonObject>()]));
   }
 
   /** Makes the command that follows one that ended by asking; `undefined` when what was asked is forgotten. */
@@ -199,11 +200,6 @@ export class Handles {
   }
 }
 
-/** The key of an answer, by its subject. */
-function lastToken(subject: string): string {
-  return decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
-}
-
 function endedByAsking({ status, result }: Outcome): boolean {
   return status === 'succeeded' && result?.['resultType'] === 'input_required';
 }
@@ -225,10 +221,6 @@ function nextRecord(asked: Outcome): AcceptedRecord {
     issued_at: ended_at,
     deadline_at: new Date(Date.parse(ended_at) + LIMITS.maxDeadlineMs).toISOString(),
   };
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Asks again for a while: what is asked while the connection is down is lost. */

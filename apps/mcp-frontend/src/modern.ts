@@ -22,6 +22,7 @@ import { answerJson, answerRefusal, answerRpcError, type RequestId } from './ans
 import type { Principal } from './call.js';
 import { KEEP_ALIVE_MS } from './event-frames.js';
 import type { Limit } from './limit.js';
+import { isObject } from './is-object.js';
 import { Listing } from './listing.js';
 import { decodeHeaderValue, mismatchedParam, type HeaderMismatch } from './param-headers.js';
 import { MODERN_REVISION } from './plain-request.js';
@@ -230,8 +231,4 @@ function refuseMismatch(res: ServerResponse, id: RequestId, mismatch: HeaderMism
 function refuseWithoutTasks(res: ServerResponse, id: RequestId): void {
   const { code, message, data } = new MissingRequiredClientCapabilityError({ requiredCapabilities: REQUIRES_TASKS });
   answerRpcError(res, 400, id, { code, message, data });
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -13,6 +13,7 @@ import {
   type InboundModernRoute,
   type JSONRPCRequest,
 } from '@modelcontextprotocol/server';
+import { isObject } from './is-object.js';
 
 export const MODERN_REVISION = '2026-07-28';
 const CLASSIFICATION = Object.freeze({ era: 'modern', revision: MODERN_REVISION } as const);
@@ -52,8 +53,4 @@ function isPlainEnvelope(meta: JsonObject): boolean {
 
 function isRequestId(value: unknown): boolean {
   return typeof value === 'string' || Number.isSafeInteger(value);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -28,6 +28,7 @@ export type {
   Surface,
   TaskSupport,
 } from './descriptor.js';
+export { inputKindOf } from './input-kinds.js';
 export { defaultOrderingKey } from './ordering.js';
 export {
   Announcer,

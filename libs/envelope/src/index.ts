@@ -54,6 +54,7 @@ export {
   dispatchSubject,
   dueSubject,
   handedSubject,
+  inputKeyOf,
   inputSubject,
   outcomeSubject,
   parseActionId,

@@ -107,6 +107,11 @@ export function answerSubject(tenantId: string, correlationId: string, key: stri
   return `answer.${encodeToken(tenantId)}.${encodeToken(correlationId)}.${key === '*' ? key : encodeToken(key)}`;
 }
 
+/** The key in the subject of a question or of an answer. */
+export function inputKeyOf(subject: string): string {
+  return decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
+}
+
 /** Asks the runner that has a command to let go of it; not stored. */
 export function abortSubject(tenantId: string, correlationId: string): string {
   return `abort.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;

@@ -152,6 +152,19 @@ export class AckedPublisher {
     });
   }
 
+  /**
+   * The same for a message that expects to be the first of its subject. Resolves with whether it is: `false` when something is stored there
+   * already, by us or by somebody else.
+   */
+  async publishOnce(subject: string, data: Uint8Array, headers: string, timeoutMs: number): Promise<boolean> {
+    try {
+      return !(await this.publish(subject, data, headers, timeoutMs)).duplicate;
+    } catch (error) {
+      if (error instanceof PublishRefused && error.isWrongLastSequence) return false;
+      throw error;
+    }
+  }
+
   /** Rejects what is pending, and whatever comes after. */
   close(): void {
     this.#closed = true;

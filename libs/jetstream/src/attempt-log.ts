@@ -8,7 +8,7 @@ import {
 } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
 import { STREAM } from './topology.js';
 
 const TIMEOUT_MS = 3_600_000;
@@ -28,11 +28,7 @@ export class AttemptLog {
   /** Resolves when the fact is durable; each is stored once. */
   async publish(command: CommandEnvelope, fact: AttemptFact): Promise<void> {
     const subject = attemptSubject(command.tenant_id, command.correlation_id, fact.attempt, fact.kind);
-    await this.publisher
-      .publish(subject, Buffer.from(JSON.stringify(fact)), HEADERS, TIMEOUT_MS)
-      .catch((error: unknown) => {
-        if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
-      });
+    await this.publisher.publishOnce(subject, Buffer.from(JSON.stringify(fact)), HEADERS, TIMEOUT_MS);
   }
 
   /** The last fact, if there is one. */

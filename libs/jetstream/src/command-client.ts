@@ -34,8 +34,8 @@ import {
   commandSubject,
   commandFingerprint,
   deadlineSubject,
-  decodeToken,
   dueSubject,
+  inputKeyOf,
   inputSubject,
   outcomeSubject,
   parseAcceptedRecord,
@@ -312,10 +312,9 @@ export class CommandClient {
     if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
     try {
       const subject = answerSubject(tenantId, correlationId, key);
-      const ack = await this.#publisher.publish(subject, data, COMMAND_HEADERS, this.#acceptTimeoutMs);
-      return ack.duplicate ? 'answered_before' : 'stored';
+      const first = await this.#publisher.publishOnce(subject, data, COMMAND_HEADERS, this.#acceptTimeoutMs);
+      return first ? 'stored' : 'answered_before';
     } catch (error) {
-      if (error instanceof PublishRefused && error.isWrongLastSequence) return 'answered_before';
       throw toClientError(error, correlationId);
     }
   }
@@ -326,9 +325,9 @@ export class CommandClient {
         readSubject(this.jsm, STREAM.outcomes, subject(tenantId, correlationId, '*'), 0),
       ),
     );
-    const done = new Set(answered!.map(({ subject }) => keyOf(subject)));
-    const open = asked!.filter(({ subject }) => !done.has(keyOf(subject)));
-    return Object.fromEntries(open.map((message) => [keyOf(message.subject), message.json<InputRequest>()]));
+    const done = new Set(answered!.map(({ subject }) => inputKeyOf(subject)));
+    const open = asked!.filter(({ subject }) => !done.has(inputKeyOf(subject)));
+    return Object.fromEntries(open.map((message) => [inputKeyOf(message.subject), message.json<InputRequest>()]));
   }
 
   async #tellInputs(waiter: Waiter): Promise<void> {
@@ -686,11 +685,6 @@ function toClientError(error: unknown, correlationId: string): CallboardError {
     return new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, correlationId, cause: error });
   }
   return new CallboardError('internal', undefined, { correlationId, cause: error });
-}
-
-/** Key of a question, or of its answer. */
-function keyOf(subject: string): string {
-  return decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
 }
 
 /** Nearly always there is one: an array of one is cheaper than a set. */

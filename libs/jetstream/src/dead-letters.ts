@@ -1,5 +1,5 @@
 import { HEADER, JSON_CONTENT_TYPE, LIMITS, type ErrorBody } from '@callboard/envelope';
-import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
 
 /** Why a message gave up, and where it came from. */
 export interface DeadLetter {
@@ -30,11 +30,7 @@ export class DeadLetterPublisher {
       headerLine(HEADER.msgId, `${letter.stream}:${letter.sequence}`) +
       headerLine(HEADER.expectedLastSubjectSequence, '0');
     const subject = `dlq.${letter.stream}.${letter.subject}`;
-    await this.publisher
-      .publish(subject, Buffer.from(write(letter, message)), head, TIMEOUT_MS)
-      .catch((error: unknown) => {
-        if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
-      });
+    await this.publisher.publishOnce(subject, Buffer.from(write(letter, message)), head, TIMEOUT_MS);
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
 import { STREAM } from './topology.js';
 
@@ -59,11 +59,7 @@ export class InputExchange {
   /** Resolves when the question is stored. */
   async ask(command: CommandEnvelope, key: string, request: InputRequest): Promise<void> {
     const subject = inputSubject(command.tenant_id, command.correlation_id, key);
-    await this.publisher
-      .publish(subject, Buffer.from(JSON.stringify(request)), HEADERS, TIMEOUT_MS)
-      .catch((error: unknown) => {
-        if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
-      });
+    await this.publisher.publishOnce(subject, Buffer.from(JSON.stringify(request)), HEADERS, TIMEOUT_MS);
   }
 
   /**

@@ -10,7 +10,7 @@ import {
   type CommandEnvelope,
   type Outcome,
 } from '@callboard/envelope';
-import { PublishRefused, headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
 
 export type Ending = Pick<Outcome, 'status' | 'result' | 'error' | 'attempts'>;
 
@@ -36,13 +36,8 @@ export class OutcomePublisher {
   /** Resolves when the command has a durable outcome. */
   async publish(command: Ended, ending: Ending): Promise<Written> {
     const { subject, data } = this.#encode(command, ending);
-    try {
-      const ack = await this.publisher.publish(subject, data, outcomeHeaders(command), OUTCOME_TIMEOUT_MS);
-      return ack.duplicate ? 'ended' : 'written';
-    } catch (error) {
-      if (error instanceof PublishRefused && error.isWrongLastSequence) return 'ended';
-      throw error;
-    }
+    const first = await this.publisher.publishOnce(subject, data, outcomeHeaders(command), OUTCOME_TIMEOUT_MS);
+    return first ? 'written' : 'ended';
   }
 
   #encode(command: Ended, ending: Ending): { subject: string; data: Uint8Array } {

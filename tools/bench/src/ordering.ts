@@ -14,7 +14,7 @@ import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
 import { Child } from './child.js';
 import { commandNumber } from './commands.js';
 import { findDisorder, type Ran } from './order-check.js';
-import { cpuMsOf } from './processes.js';
+import { cpuMsOfEach } from './processes.js';
 import { compare } from './rounds.js';
 import { percentile } from './statistics.js';
 
@@ -124,7 +124,7 @@ async function measure(
     if (shape.load === 'backlog') await fromCallers(BACKLOG_CALLERS, shape.count, accept);
     worker = await start({ server, observer, commands, onDone });
     const pids = { 'nats-server': server.pid, worker: worker.child.pid };
-    const cpuBefore = cpuOf(pids);
+    const cpuBefore = cpuMsOfEach(pids);
     const from = performance.now();
     const latencies: number[] = [];
     if (shape.load === 'closed loop') {
@@ -138,7 +138,7 @@ async function measure(
       await within(RUN_MS, fromCallers(KEYS, shape.count, call));
     }
     await within(RUN_MS, finished);
-    const cpuAfter = cpuOf(pids);
+    const cpuAfter = cpuMsOfEach(pids);
     // A worker that finds a backlog is timed from its first completion: starting up is not what is measured.
     const [first, counted] = shape.load === 'backlog' ? [doneAt[0]!, shape.count - 1] : [from, shape.count];
     const measurement: Measurement = {
@@ -164,10 +164,6 @@ async function fromCallers(callers: number, count: number, call: (n: number) => 
     while (next < count) await call(next++);
   };
   await Promise.all(Array.from({ length: callers }, callBackToBack));
-}
-
-function cpuOf(pids: { [name: string]: number }): { [name: string]: number } {
-  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpuMsOf(pid) ?? NaN]));
 }
 
 function cpuPerCommand(

@@ -19,6 +19,11 @@ export function cpuMsOf(pid: number): number | undefined {
   return read(pid)?.cpuMs;
 }
 
+/** The same of several, by name; NaN where it cannot be read. */
+export function cpuMsOfEach(pids: { [name: string]: number }): { [name: string]: number } {
+  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpuMsOf(pid) ?? NaN]));
+}
+
 /** The same of a process and all its living descendants together, for servers that are several processes. */
 export function cpuMsOfTree(root: number): number {
   const processes = readAll();

@@ -14,7 +14,7 @@ import {
 import { commandSubject } from '@callboard/envelope';
 import type { Bench, Measurement } from './bench.js';
 import { commandNumber } from './commands.js';
-import { cpuMsOf } from './processes.js';
+import { cpuMsOfEach } from './processes.js';
 import { compare } from './rounds.js';
 import { startRunnerStack } from './runner-stack.js';
 
@@ -43,11 +43,11 @@ export const redrive: Bench = {
 
       const timed = async (work: () => Promise<void>): Promise<Measurement> => {
         const pids = { 'nats-server': stack.serverPid, worker: stack.workerPid };
-        const before = cpuOf(pids);
+        const before = cpuMsOfEach(pids);
         const from = performance.now();
         await work();
         const perSecond = (count / (performance.now() - from)) * 1000;
-        const after = cpuOf(pids);
+        const after = cpuMsOfEach(pids);
         const cpuUs = Object.fromEntries(
           Object.keys(before).map((name) => [name, ((after[name]! - before[name]!) * 1000) / count]),
         );
@@ -101,8 +101,4 @@ async function fromCallers<T>(items: readonly T[], call: (item: T) => Promise<vo
     while (next < items.length) await call(items[next++]!);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, callBackToBack));
-}
-
-function cpuOf(pids: { [name: string]: number }): { [name: string]: number } {
-  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpuMsOf(pid) ?? NaN]));
 }

@@ -18,7 +18,7 @@ import {
   type CommandEnvelope,
   type FarSideAnswer,
 } from '@callboard/envelope';
-import { AckedPublisher, PublishRefused, STREAM, headerLine } from '@callboard/jetstream';
+import { AckedPublisher, STREAM, headerLine } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 
@@ -69,11 +69,7 @@ export class Handovers {
       headerLine(HEADER.expectedLastSubjectSequence, '0') +
       headerLine(HEADER.ttl, `${Math.max(1, Math.ceil(left / 1000))}s`);
     const data = Buffer.from(JSON.stringify(message));
-    try {
-      await this.publisher.publish(subjectOf(command, round, queue), data, head, Math.max(1, left));
-    } catch (error) {
-      if (!(error instanceof PublishRefused && error.isWrongLastSequence)) throw error;
-    }
+    await this.publisher.publishOnce(subjectOf(command, round, queue), data, head, Math.max(1, left));
   }
 
   async #answer(command: Handed, round: number): Promise<FarSideAnswer | undefined> {
