@@ -4,8 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Catalog } from '@callboard/actions';
+import { Limit, watchLimit } from '@callboard/http';
 import { BUCKET, CommandClient, DeadlineKeeper, KeyValueStore, connectNats } from '@callboard/jetstream';
-import type { Logger } from '@callboard/telemetry';
+import { gauge, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { Admission } from './admission.js';
@@ -16,9 +17,8 @@ import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
 import { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
-import { Limit } from './limit.js';
 import { Listing } from './listing.js';
-import { gauge, watchAdmission, watchLimit } from './metrics.js';
+import { watchAdmission } from './metrics.js';
 import { ModernFront } from './modern.js';
 import { ScheduledCommands } from './scheduled-commands.js';
 import { createServer, type ServerParts } from './server-factory.js';

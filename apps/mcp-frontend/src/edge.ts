@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError } from '@callboard/envelope';
+import { isNestedDeeperThan, parseJson, readBody, type Limit } from '@callboard/http';
 import {
   classifyInboundRequest,
   isJsonContentType,
@@ -14,9 +15,7 @@ import {
 } from '@modelcontextprotocol/server';
 import { answerRefusal, answerRpcError, readableId } from './answers.js';
 import type { Authenticator } from './auth.js';
-import { isNestedDeeperThan, parseJson, readBody } from './body.js';
 import type { Principal } from './call.js';
-import type { Limit } from './limit.js';
 import type { ModernFront } from './modern.js';
 import { MODERN_REVISION, recognise } from './plain-request.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { loadConfig } from '@callboard/config';
+import { HttpServer } from '@callboard/http';
 import {
   OpsServer,
   announceReady,
@@ -16,7 +17,6 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { AppModule, NATS } from './app.module.js';
 import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
-import { HttpServer } from './http-server.js';
 import { ModernFront } from './modern.js';
 import { RESULT_TOOL } from './result-tool.js';
 import { ResultsEdge } from './results/results-edge.js';
@@ -32,13 +32,15 @@ const app = await NestFactory.create(AppModule.with(config, log), express, {
 });
 await app.init();
 const nc = app.get<NatsConnection>(NATS);
+const edge = app.get(McpEdge);
 const results = app.get(ResultsEdge);
 const others = express.getInstance() as (req: IncomingMessage, res: ServerResponse) => void;
-const http = new HttpServer(
-  { ...config, host: config.httpHost, port: config.httpPort },
-  app.get(McpEdge),
-  (req, res) => (ResultsEdge.isReport(req) ? results.handle(req, res) : others(req, res)),
-);
+// MCP goes straight to the edge, without a framework in the way; what is neither MCP nor a report, to the framework's application.
+const http = new HttpServer({ ...config, host: config.httpHost, port: config.httpPort }, (req, res) => {
+  if (McpEdge.isMcp(req)) edge.handle(req, res);
+  else if (ResultsEdge.isReport(req)) results.handle(req, res);
+  else others(req, res);
+});
 onStorageScarce((scarce) => {
   app.get(CommandClient).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
 });

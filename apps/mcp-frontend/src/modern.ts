@@ -10,6 +10,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
+import type { Limit } from '@callboard/http';
 import {
   MissingRequiredClientCapabilityError,
   SERVER_INFO_META_KEY,
@@ -21,7 +22,6 @@ import {
 import { answerJson, answerRefusal, answerRpcError, type RequestId } from './answers.js';
 import type { Principal } from './call.js';
 import { KEEP_ALIVE_MS } from './event-frames.js';
-import type { Limit } from './limit.js';
 import { isObject } from './is-object.js';
 import { Listing } from './listing.js';
 import { decodeHeaderValue, mismatchedParam, type HeaderMismatch } from './param-headers.js';

@@ -1,6 +1,4 @@
 /** For specs of the edge: the real front on a real port, with actions that run in the process instead of behind a broker. */
-import { connect } from 'node:net';
-import { once } from 'node:events';
 import {
   ActionSet,
   defineAction,
@@ -13,17 +11,17 @@ import {
   type RegisteredAction,
 } from '@callboard/actions';
 import { CallboardError, type JsonObject, type Progress } from '@callboard/envelope';
+import { HttpServer, Limit } from '@callboard/http';
 import type { CommandClient } from '@callboard/jetstream';
+import { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders } from '@callboard/testing';
 import { InMemoryServerEventBus } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { answerJson } from './answers.js';
 import { Authenticator } from './auth.js';
 import type { Invocation } from './call.js';
 import { McpEdge, type EdgeOptions, type SessionFront } from './edge.js';
-import { HttpServer } from './http-server.js';
 import type { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
-import { Limit } from './limit.js';
 import { ModernFront } from './modern.js';
 import type { ServerParts } from './server-factory.js';
 import { Tasks } from './tasks.js';
@@ -197,8 +195,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
   );
   const server = new HttpServer(
     { host: '127.0.0.1', port: 0, requestTimeoutMs: options.requestTimeoutMs ?? 5_000, maxConnections: 1_000 },
-    edge,
-    (_, res) => void res.writeHead(404).end('not MCP'),
+    (req, res) => (McpEdge.isMcp(req) ? edge.handle(req, res) : res.writeHead(404).end('not MCP')),
   );
   const port = await server.start();
   const stop = async () => {
@@ -214,76 +211,28 @@ export const ENVELOPE = {
   'io.modelcontextprotocol/clientCapabilities': {},
 };
 
-export interface RawAnswer {
-  status: number;
-  headers: Record<string, string>;
-  text: string;
-  /** The body as JSON, or the last frame of a stream. */
-  json: { result?: JsonObject; error?: { code: number; message: string; data?: JsonObject }; id?: unknown };
+/** The body as JSON, or the last frame of a stream. */
+interface RpcJson {
+  result?: JsonObject;
+  error?: { code: number; message: string; data?: JsonObject };
+  id?: unknown;
 }
 
-/** Writes bytes to a socket and reads until the server closes it; how it gets there is the caller's business. */
-export async function raw(port: number, bytes: string | Buffer | (string | Buffer)[]): Promise<RawAnswer> {
-  const socket = connect(port, '127.0.0.1');
-  await once(socket, 'connect');
-  const chunks: Buffer[] = [];
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-  socket.on('error', () => undefined);
-  const closed = once(socket, 'close');
-  for (const part of Array.isArray(bytes) ? bytes : [bytes]) socket.write(part);
-  await closed;
-  return parseAnswer(Buffer.concat(chunks).toString('utf8'));
-}
+export type SpecHeaders = HttpHeaders;
+export type RawAnswer = HttpAnswer<RpcJson>;
 
-function parseAnswer(text: string): RawAnswer {
-  const [head = '', ...rest] = text.split('\r\n\r\n');
-  const [statusLine = '', ...lines] = head.split('\r\n');
-  const headers = Object.fromEntries(
-    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
-  );
-  let body = rest.join('\r\n\r\n');
-  if (headers['transfer-encoding'] === 'chunked') body = unchunk(body);
-  const last = headers['content-type'] === 'text/event-stream' ? body.split('data: ').at(-1) : body;
-  let json = {};
-  try {
-    json = JSON.parse(last ?? '') as RawAnswer['json'];
-  } catch {
-    // Not every answer has a body.
-  }
-  return { status: Number(statusLine.split(' ')[1] ?? 0), headers, text: body, json };
+export function raw(port: number, bytes: string | Buffer | (string | Buffer)[]): Promise<RawAnswer> {
+  return rawRequest<RpcJson>(port, bytes);
 }
-
-function unchunk(body: string): string {
-  let text = '';
-  let rest = Buffer.from(body);
-  for (;;) {
-    const end = rest.indexOf('\r\n');
-    const size = Number.parseInt(rest.subarray(0, end).toString(), 16);
-    if (end < 0 || !(size > 0)) return text;
-    text += rest.subarray(end + 2, end + 2 + size).toString();
-    rest = rest.subarray(end + 2 + size + 2);
-  }
-}
-
-export type SpecHeaders = Record<string, string | string[] | undefined>;
 
 /** A request as bytes; a header set to `undefined` is left out. */
 export function request(body: string | Buffer, headers: SpecHeaders = {}, method = 'POST', path = '/mcp'): Buffer {
-  const all: SpecHeaders = {
-    host: 'localhost',
-    'content-type': 'application/json',
-    accept: 'application/json, text/event-stream',
-    'content-length': String(Buffer.byteLength(body)),
-    connection: 'close',
-    ...headers,
-  };
-  const lines = Object.entries(all).flatMap(([name, value]) =>
-    value === undefined ? [] : [value].flat().map((one) => `${name}: ${one}`),
+  return requestBytes(
+    method,
+    path,
+    { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers },
+    body,
   );
-  return Buffer.concat([
-    Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1'),
-    Buffer.from(body),
-  ]);
 }
 
 /** A well-formed request of the 2026 revision, with whatever the spec changes about it. */

@@ -8,8 +8,7 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { HttpServer } from '../http-server.js';
-import { Limit } from '../limit.js';
+import { HttpServer, Limit } from '@callboard/http';
 import { ResultsEdge, type Reports } from './results-edge.js';
 
 const key = randomBytes(32);
@@ -62,10 +61,8 @@ beforeEach(async () => {
   const edge = new ResultsEdge({ key, maxBodyBytes: 10_000, maxDepth: 10 }, reports, requests, (fault) =>
     faults.push(fault),
   );
-  server = new HttpServer(
-    { host: '127.0.0.1', port: 0, requestTimeoutMs: 5_000, maxConnections: 100 },
-    { handle: () => undefined },
-    (req, res) => (ResultsEdge.isReport(req) ? edge.handle(req, res) : res.writeHead(418).end()),
+  server = new HttpServer({ host: '127.0.0.1', port: 0, requestTimeoutMs: 5_000, maxConnections: 100 }, (req, res) =>
+    ResultsEdge.isReport(req) ? edge.handle(req, res) : res.writeHead(418).end(),
   );
   port = await server.start();
 });

@@ -11,7 +11,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   CallboardError,
-  ERROR_CODES,
   callbackKey,
   fingerprint,
   grownPercent,
@@ -25,9 +24,8 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
+import { answerProblem, isNestedDeeperThan, parseJson, readBody, sendJson, type Limit } from '@callboard/http';
 import { isJsonContentType } from '@modelcontextprotocol/server';
-import { isNestedDeeperThan, parseJson, readBody } from '../body.js';
-import type { Limit } from '../limit.js';
 import type { FaultReporter } from '../protocol-errors.js';
 
 type Fact = Extract<Progress, { kind: 'progress' }>;
@@ -111,7 +109,7 @@ export class ResultsEdge {
         if (end.kind !== 'read') return;
         const work = progress ? this.#takeProgress(right, end.bytes) : this.#takeAnswer(right, end.bytes);
         work.then(
-          (status) => send(res, status, 'application/json', { correlation_id: right.correlationId }),
+          (status) => sendJson(res, status, { correlation_id: right.correlationId }),
           (error: unknown) => this.#refuse(res, error),
         );
       },
@@ -189,21 +187,12 @@ export class ResultsEdge {
     if (!(thrown instanceof CallboardError)) this.report({ errorId: 'results', error: thrown });
     const error = thrown instanceof CallboardError ? thrown : new CallboardError('internal');
     // Too late is another matter for REST than for the caller of the command, whose time it was.
-    const fallback = error.code === 'deadline_exceeded' ? 410 : ERROR_CODES[error.code].httpStatus;
-    const { retryAfterMs } = error.details;
-    send(
-      res,
-      status ?? fallback,
-      'application/problem+json',
-      {
-        type: `urn:callboard:error:${error.code}`,
-        title: ERROR_CODES[error.code].title,
-        status: status ?? fallback,
-        detail: error.message,
-        ...error.toBody(),
-      },
-      { ...headers, ...(retryAfterMs !== undefined && { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) }) },
-    );
+    answerProblem(res, error, {
+      // Too late is another matter for REST than for the caller of the command, whose time it was.
+      ...(error.code === 'deadline_exceeded' && { status: 410 }),
+      ...(status !== undefined && { status }),
+      ...(headers && { headers }),
+    });
   }
 }
 
@@ -237,16 +226,4 @@ function decoded(text: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function send(
-  res: ServerResponse,
-  status: number,
-  type: string,
-  body: object,
-  headers: Record<string, string> = {},
-): void {
-  if (res.headersSent || res.destroyed) return;
-  const text = JSON.stringify(body);
-  res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text), ...headers }).end(text);
 }

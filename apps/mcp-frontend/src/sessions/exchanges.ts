@@ -3,8 +3,8 @@
  * any replica.
  */
 import { CallboardError } from '@callboard/envelope';
+import type { Limit } from '@callboard/http';
 import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/server';
-import type { Limit } from '../limit.js';
 import type { FaultReporter } from '../protocol-errors.js';
 import type { EventLog } from './event-log.js';
 import { Exchange, findServer } from './exchange.js';

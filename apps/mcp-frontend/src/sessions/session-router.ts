@@ -14,6 +14,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Catalog } from '@callboard/actions';
 import { CallboardError } from '@callboard/envelope';
+import type { Limit } from '@callboard/http';
 import type { Logger } from '@callboard/telemetry';
 import {
   SUPPORTED_PROTOCOL_VERSIONS,
@@ -26,7 +27,6 @@ import {
 import type { NatsConnection } from '@nats-io/transport-node';
 import { answerJson, answerRefusal, answerRpcError, readableId, type RequestId } from '../answers.js';
 import type { Principal } from '../call.js';
-import type { Limit } from '../limit.js';
 import { RPC, toRpcError } from '../protocol-errors.js';
 import type { ServerOptions, ServerParts, SessionMemory } from '../server-factory.js';
 import { ChangeLog } from './change-log.js';

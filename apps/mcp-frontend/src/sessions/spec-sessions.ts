@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { ActionSet, Announcer, Catalog, type ActionContext, type ActionReturn } from '@callboard/actions';
 import { actionId, parseEnvelope, type JsonObject, type Progress } from '@callboard/envelope';
+import { Limit } from '@callboard/http';
 import {
   AckedPublisher,
   BUCKET,
@@ -22,7 +23,6 @@ import { createLogger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
-import { Limit } from '../limit.js';
 import { createServer } from '../server-factory.js';
 import { patiently } from './event-log.js';
 import { startInvoker } from '../spec-invoker.js';

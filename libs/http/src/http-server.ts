@@ -1,12 +1,8 @@
-/**
- * The one HTTP server of the process. MCP goes straight to the edge, without a framework in the way; everything else goes to the
- * framework's application. Slow senders are cut off by Node itself (408), so no request has a timer of its own.
- */
+/** The one HTTP server of a process. Slow senders are cut off by Node itself (408), so no request has a timer of its own. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { McpEdge } from './edge.js';
 
-type Handler = (req: IncomingMessage, res: ServerResponse) => void;
+export type Handler = (req: IncomingMessage, res: ServerResponse) => void;
 
 export interface HttpServerOptions {
   host: string;
@@ -25,8 +21,7 @@ export class HttpServer {
 
   constructor(
     private readonly options: HttpServerOptions,
-    edge: Pick<McpEdge, 'handle'>,
-    others: Handler,
+    handle: Handler,
   ) {
     const { requestTimeoutMs } = options;
     this.#server = createServer(
@@ -37,7 +32,7 @@ export class HttpServer {
         keepAliveTimeout: KEEP_ALIVE_MS,
         noDelay: true,
       },
-      (req, res) => (McpEdge.isMcp(req) ? edge.handle(req, res) : others(req, res)),
+      handle,
     );
     this.#server.maxConnections = options.maxConnections;
   }

@@ -3,19 +3,19 @@ import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { HttpServer } from './http-server.js';
-import { raw, request } from './spec-front.js';
+import { rawRequest, requestBytes } from '@callboard/testing';
 
 const options = { host: '127.0.0.1', port: 0, requestTimeoutMs: 5_000, maxConnections: 2 };
 
 /** A server whose answers wait until the spec gives them. */
 async function start() {
   const waiting: ServerResponse[] = [];
-  const server = new HttpServer(options, { handle: (_, res) => waiting.push(res) }, (_, res) => void res.end('other'));
+  const server = new HttpServer(options, (_, res) => waiting.push(res));
   const port = await server.start();
   const ask = async (): Promise<[Socket, ServerResponse]> => {
     const socket = connect(port, '127.0.0.1');
     const before = waiting.length;
-    socket.write(request('{}', { connection: 'keep-alive' }));
+    socket.write(requestBytes('GET', '/', { connection: 'keep-alive' }));
     while (waiting.length === before) await new Promise((resolve) => setTimeout(resolve, 5));
     return [socket, waiting.at(-1)!];
   };
@@ -47,7 +47,7 @@ describe('HttpServer', () => {
     const { server, port, ask } = await start();
     await ask();
     await ask();
-    expect((await raw(port, request('{}'))).status).toBe(0);
+    expect((await rawRequest(port, requestBytes('GET', '/', {}))).status).toBe(0);
     await server.stop(0);
   });
 });
