@@ -233,6 +233,7 @@ describe('what others rely on', () => {
       fence: 'Callboard-Fence',
       deadline: 'Callboard-Deadline',
       idempotencyKey: 'Callboard-Idempotency-Key',
+      oversized: 'Callboard-Oversized',
     });
   });
 

@@ -23,6 +23,8 @@ export const HEADER = {
   fence: 'Callboard-Fence',
   deadline: 'Callboard-Deadline',
   idempotencyKey: 'Callboard-Idempotency-Key',
+  /** Of a raw event whose data no message can carry: how many bytes there were. It has none. */
+  oversized: 'Callboard-Oversized',
 } as const;
 
 export const JSON_CONTENT_TYPE = 'application/json';

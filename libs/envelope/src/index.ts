@@ -17,6 +17,23 @@ export {
   type FarSideAnswer,
   type FarSideProgress,
 } from './far-side.js';
+export {
+  EVENT_SUBJECTS,
+  HELD_EVENT_SUBJECTS,
+  RAW_EVENT_SUBJECTS,
+  eventSubject,
+  eventSubjects,
+  heldEventSubject,
+  heldLetterSubject,
+  parseEventSubject,
+  parseRawEventSubject,
+  rawEventSubject,
+  rawPartitionSubjects,
+  storedEventSubjects,
+  storedHeldEventSubjects,
+  storedRawEventSubjects,
+  type EventAddress,
+} from './event-subjects.js';
 export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
 export {
   commandFingerprint,

@@ -33,15 +33,18 @@ export { ProgressLog } from './progress-log.js';
 export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
 export { isQuiet, partitionStates, type PartitionState } from './partition-states.js';
 export { ScheduleRefused, Schedules, type Schedule, type When } from './schedules.js';
+export { RawEvents } from './raw-events.js';
 export { readSubject } from './read-subject.js';
 export {
   BUCKET,
   DEADLINES_CONSUMER,
   DEFAULT_TOPOLOGY,
+  FILTER_VERBS,
   OWNER_GROUP,
   STREAM,
   TICKS_CONSUMER,
   declareTopology,
+  filterConsumerName,
   inboxPrefix,
   partitionConsumerName,
   type DeclaredStream,

@@ -3,7 +3,15 @@
  * `streams apply|check`, the server's permissions and (later) the Helm chart are all made from it; nothing else creates or
  * changes any of them.
  */
-import { COMMAND_SUBJECTS, LIVE_PREFIX, partitionSubjects } from '@callboard/envelope';
+import {
+  COMMAND_SUBJECTS,
+  EVENT_SUBJECTS,
+  HELD_EVENT_SUBJECTS,
+  LIVE_PREFIX,
+  RAW_EVENT_SUBJECTS,
+  partitionSubjects,
+  rawPartitionSubjects,
+} from '@callboard/envelope';
 import {
   AckPolicy,
   DeliverPolicy,
@@ -23,6 +31,9 @@ export const STREAM = {
   sessions: 'SESSIONS',
   deadLetters: 'DEAD_LETTERS',
   schedules: 'SCHEDULES',
+  eventsRaw: 'EVENTS_RAW',
+  eventsHeld: 'EVENTS_HELD',
+  events: 'EVENTS',
 } as const;
 
 export const BUCKET = {
@@ -34,6 +45,12 @@ export const BUCKET = {
   sessions: 'MCP_SESSIONS',
   /** Ordering keys that wait for an operator after a dead letter. */
   halts: 'HALTS',
+  /** Which ingestor takes events from which source, and where it was. */
+  ingest: 'INGEST',
+  /** Which filter owns which partition of the raw events. */
+  filterLeases: 'FILTER_LEASES',
+  /** Named subscriptions of MCP clients: what they want to see, and how far they are. */
+  subscriptions: 'SUBSCRIPTIONS',
 } as const;
 
 /** The consumer of commands whose deadline has passed; shared by all who can write outcomes. */
@@ -41,6 +58,9 @@ export const DEADLINES_CONSUMER = 'deadlines';
 
 /** The consumer of scheduled commands whose time has come; shared by all front ends. */
 export const TICKS_CONSUMER = 'ticks';
+
+/** What the operator asks of the privacy filter: `ctl.pii-filter.<verb>`. */
+export const FILTER_VERBS = 'ctl.pii-filter.*';
 
 /** Priority group of a partition's consumer: only the pinned owner is served. */
 export const OWNER_GROUP = 'owner';
@@ -57,6 +77,14 @@ export interface TopologyOptions {
    * ends watch it.
    */
   maxBytes: number;
+  /** Number of partitions of the raw events: the most filters that can share the work. */
+  eventPartitions: number;
+  /** How long redacted events can be read. */
+  eventRetentionMs: number;
+  /** How long a raw event waits for the filter at most; it goes as soon as the filter is done with it. */
+  rawRetentionMs: number;
+  /** How long an operator has to decide on an event that the filter held back. */
+  heldRetentionMs: number;
 }
 
 export const DEFAULT_TOPOLOGY: TopologyOptions = {
@@ -64,6 +92,10 @@ export const DEFAULT_TOPOLOGY: TopologyOptions = {
   replicas: 1,
   retentionMs: 24 * 3_600_000,
   maxBytes: 8 * 1024 ** 3,
+  eventPartitions: 8,
+  eventRetentionMs: 7 * 24 * 3_600_000,
+  rawRetentionMs: 3 * 24 * 3_600_000,
+  heldRetentionMs: 14 * 24 * 3_600_000,
 };
 
 export interface Topology {
@@ -82,7 +114,7 @@ export interface DeclaredStream {
 export interface DeclaredUser {
   name: string;
   publish: { allow: string[]; deny?: string[] };
-  subscribe: { allow: string[] };
+  subscribe: { allow: string[]; deny?: string[] };
   /** May it answer requests, at whatever subject they ask to be answered? */
   responds?: boolean;
 }
@@ -92,6 +124,7 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
   const streams = [
     ...[commands(options), outcomes(options), progress(options), dispatch(options)],
     ...[sessions(options), deadLetters(options), schedules(options)],
+    ...[eventsRaw(options), eventsHeld(options), events(options)],
   ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
   return { options, streams, users: users(streams.map(({ config }) => config.name)) };
@@ -286,6 +319,68 @@ function schedules(options: TopologyOptions): DeclaredStream {
   };
 }
 
+/** The consumer of a partition of raw events; its owner starts it anew from what is done. */
+export function filterConsumerName(partition: number): string {
+  return `filter-${partition}`;
+}
+
+function eventsRaw(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.eventsRaw,
+      description: 'Events as they came, for the privacy filter alone; gone as soon as it is done with them',
+      subjects: [RAW_EVENT_SUBJECTS],
+      subject_transform: {
+        src: RAW_EVENT_SUBJECTS,
+        // A source's events of one key stay together, whatever their topic.
+        dest: `raw.{{partition(${options.eventPartitions},1,2,4)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}`,
+      },
+      retention: RetentionPolicy.Workqueue,
+      max_age: nanos(options.rawRetentionMs),
+    },
+    consumers: Array.from({ length: options.eventPartitions }, (_, partition) => ({
+      durable_name: filterConsumerName(partition),
+      description: `Raw events of partition ${partition}`,
+      filter_subject: rawPartitionSubjects(partition),
+      deliver_policy: DeliverPolicy.All,
+      ack_policy: AckPolicy.Explicit,
+      // No timer redelivers: a new owner starts the consumer anew.
+      ack_wait: nanos(3_600_000),
+      max_deliver: -1,
+      max_ack_pending: 5_000,
+    })),
+  };
+}
+
+function eventsHeld(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.eventsHeld,
+      description: 'Events that the privacy filter could not pass, as they came, until an operator decides',
+      subjects: [HELD_EVENT_SUBJECTS],
+      max_age: nanos(options.heldRetentionMs),
+    },
+  };
+}
+
+function events(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.events,
+      description: 'Events as clients may see them',
+      subjects: [EVENT_SUBJECTS],
+      // Tells those who wait that something is there; they read it from the stream.
+      republish: { src: '>', dest: `${LIVE_PREFIX}.>`, headers_only: true },
+      // A history: who comes too late is told so.
+      discard: DiscardPolicy.Old,
+      max_age: nanos(options.eventRetentionMs),
+    },
+  };
+}
+
 function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStream {
   return {
     config: {
@@ -358,6 +453,7 @@ function users(streams: string[]): DeclaredUser[] {
           `dlq.${STREAM.schedules}.>`,
           'mcp.>',
           `$KV.${BUCKET.sessions}.>`,
+          `$KV.${BUCKET.subscriptions}.>`,
           // Replicas answer each other.
           inbox('mcp-frontend'),
           ...api(
@@ -374,6 +470,8 @@ function users(streams: string[]): DeclaredUser[] {
             ]),
           ),
           ...reads(`KV_${BUCKET.actions}`),
+          ...reads(`KV_${BUCKET.subscriptions}`),
+          ...reads(STREAM.events),
           ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
           ...consumes(STREAM.schedules, TICKS_CONSUMER),
         ],
@@ -405,6 +503,46 @@ function users(streams: string[]): DeclaredUser[] {
         ],
       },
       subscribe: { allow: [inbox('action-runner'), 'abort.*.*', `${LIVE_PREFIX}.answer.>`] },
+      responds: true,
+    },
+    {
+      name: 'event-ingestor',
+      publish: {
+        allow: [RAW_EVENT_SUBJECTS, `$KV.${BUCKET.ingest}.>`, ...reads(`KV_${BUCKET.ingest}`)],
+      },
+      subscribe: { allow: [inbox('event-ingestor')] },
+    },
+    {
+      // Our plug-in within Backstage: hands over Backstage's events, and nobody else's.
+      name: 'backstage',
+      publish: { allow: ['raw.*.backstage.*.*.*'] },
+      subscribe: { allow: [inbox('backstage')] },
+    },
+    {
+      // The only one that reads what no filter has seen.
+      name: 'pii-filter',
+      publish: {
+        allow: [
+          EVENT_SUBJECTS,
+          HELD_EVENT_SUBJECTS,
+          `dlq.${STREAM.eventsRaw}.>`,
+          `$KV.${BUCKET.filterLeases}.>`,
+          ...reads(`KV_${BUCKET.filterLeases}`),
+          ...reads(STREAM.eventsRaw),
+          ...reads(STREAM.eventsHeld),
+          ...reads(STREAM.events),
+          ...api(
+            `CONSUMER.RESET.${STREAM.eventsRaw}.*`,
+            // What is to be forgotten, and the letter of what was let go.
+            ...[STREAM.eventsRaw, STREAM.eventsHeld, STREAM.events, STREAM.deadLetters].flatMap((stream) => [
+              `STREAM.MSG.GET.${stream}`,
+              `STREAM.MSG.DELETE.${stream}`,
+            ]),
+            ...getsDirectly(STREAM.deadLetters),
+          ),
+        ],
+      },
+      subscribe: { allow: [inbox('pii-filter'), FILTER_VERBS] },
       responds: true,
     },
     {
@@ -451,6 +589,8 @@ function users(streams: string[]): DeclaredUser[] {
           `$KV.${BUCKET.halts}.>`,
           'schedule.*.*',
           'unschedule.*.*',
+          // Held events are the filter's: it is told what to do with them.
+          FILTER_VERBS,
           ...api(`STREAM.MSG.DELETE.${STREAM.deadLetters}`),
           ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters, STREAM.schedules].flatMap(
             (stream) => [...reads(stream), ...api(`STREAM.MSG.GET.${stream}`)],
@@ -467,14 +607,33 @@ function users(streams: string[]): DeclaredUser[] {
       name: 'sre',
       publish: {
         allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS, 'schedule.*.*', 'unschedule.*.*'],
-        deny: api(
-          ...['STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>'],
-          // A denial is stronger than any permission, so the one stream that is not denied cannot be excepted from a wildcard.
-          ...streams.filter((name) => name !== STREAM.deadLetters).map((name) => `STREAM.MSG.DELETE.${name}`),
-        ),
+        deny: [
+          ...api(
+            ...['STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>'],
+            // A denial is stronger than any permission, so the one stream that is not denied cannot be excepted from a wildcard.
+            ...streams.filter((name) => name !== STREAM.deadLetters).map((name) => `STREAM.MSG.DELETE.${name}`),
+          ),
+          // What no filter has passed is not for people either.
+          ...[STREAM.eventsRaw, STREAM.eventsHeld].flatMap(everyUseOf),
+        ],
       },
-      subscribe: { allow: ['>'] },
+      subscribe: { allow: ['>'], deny: ['raw.>', 'held.>', inbox('pii-filter')] },
     },
+  ];
+}
+
+/** All that could bring a message of a stream to somebody, or take it away from whom it is for; for denials. */
+function everyUseOf(stream: string): string[] {
+  const consumer = ['CREATE', 'DURABLE.CREATE', 'MSG.NEXT', 'RESET', 'DELETE', 'PAUSE', 'UNPIN', 'LEADER.STEPDOWN'];
+  const whole = ['STREAM.MSG.GET', 'STREAM.SNAPSHOT', 'STREAM.RESTORE', 'DIRECT.GET'];
+  return [
+    ...api(
+      ...[...consumer.map((verb) => `CONSUMER.${verb}`), ...whole].flatMap((verb) => [
+        `${verb}.${stream}`,
+        `${verb}.${stream}.>`,
+      ]),
+    ),
+    ...acks(stream),
   ];
 }
 

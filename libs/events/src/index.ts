@@ -1,0 +1,21 @@
+export {
+  EVENT_LIMITS,
+  InvalidEvent,
+  SOURCE_NAME,
+  TOPIC,
+  percentDecode,
+  percentEncode,
+  readAttributes,
+  readEventHeaders,
+  toEventHeaders,
+  type EventAttributes,
+} from './attributes.js';
+export { GAP_TYPE, gapEvent, type Gap, type GapReason } from './gap.js';
+export {
+  boundedKey,
+  deliveryIdOf,
+  eventAddress,
+  eventName,
+  orderingKeyOf,
+  type SourcedEvent,
+} from './sourced-event.js';

@@ -1,0 +1,31 @@
+import { EVENT_LIMITS, eventAddress, toEventHeaders, type SourcedEvent } from '@callboard/events';
+import { HEADER, rawEventSubject } from '@callboard/envelope';
+import { headerLine, type AckedPublisher } from './acked-publisher.js';
+
+const NOTHING = new Uint8Array();
+
+/** Hands events to the privacy filter: for it alone they are stored, each once. */
+export class RawEvents {
+  constructor(private readonly publisher: AckedPublisher) {}
+
+  /**
+   * Resolves when the event is durable; `known` when it was before. Data that no message can carry is left out and its size said, for the
+   * filter to hold the event back: a source that can refuse what is too large does so before.
+   *
+   * Not guaranteed: that an event which the filter is done with is still known here. It is, where the filter stores it.
+   * @throws PublishRefused when the server refuses it, PublishTimeout after `timeoutMs` without an answer.
+   */
+  async publish(event: SourcedEvent, timeoutMs: number): Promise<'stored' | 'known'> {
+    const { attributes, data } = event;
+    const fits = data.byteLength <= EVENT_LIMITS.dataBytes;
+    const headers =
+      toEventHeaders(attributes)
+        .map(([name, value]) => headerLine(name, value))
+        .join('') +
+      headerLine(HEADER.expectedLastSubjectSequence, '0') +
+      (fits ? '' : headerLine(HEADER.oversized, String(data.byteLength)));
+    const subject = rawEventSubject(eventAddress(event));
+    const first = await this.publisher.publishOnce(subject, fits ? data : NOTHING, headers, timeoutMs);
+    return first ? 'stored' : 'known';
+  }
+}
