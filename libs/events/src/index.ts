@@ -10,6 +10,15 @@ export {
   toEventHeaders,
   type EventAttributes,
 } from './attributes.js';
+export {
+  FILTER_LIMITS,
+  InvalidFilter,
+  fulfils,
+  parseFilters,
+  type Conditions,
+  type EventFilter,
+  type Filterable,
+} from './filters.js';
 export { GAP_TYPE, gapEvent, type Gap, type GapReason } from './gap.js';
 export {
   boundedKey,
