@@ -59,8 +59,8 @@ mcp_servers:
     ['- 1', 'the file must be object'],
     ['servers: []', 'the file has a key servers that is not known; known keys: actions, mcp_servers'],
     ['actions: [{ id: a }]', 'actions[0] must have description'],
-    [action(''), 'actions[0] (git.clone) must have one of http and queue'],
-    [action('queue: eda, http: { url: "http://x" }'), 'actions[0] (git.clone) must have one of http and queue'],
+    [action(''), 'actions[0] must have one of http and queue'],
+    [action('queue: eda, http: { url: "http://x" }'), 'actions[0] must have one of http and queue'],
     [action('queue: a.b'), 'actions[0].queue must match'],
     [action('http: { url: x }'), 'actions[0].http.url must be an http or https URL'],
     [action('http: { url: "http://x", ansver: sync }'), 'has a key ansver that is not known; known keys: url, headers'],
@@ -68,11 +68,11 @@ mcp_servers:
     [action('ordering: key, queue: q'), 'actions[0].ordering must be one of principal, none'],
     [action('ordering: { args: key }, queue: q'), 'actions[0].ordering must have argument'],
     [action('deadline_ms: 1.5, queue: q'), 'actions[0].deadline_ms must be integer'],
-    ['mcp_servers: [{ name: a }]', 'mcp_servers[0] (a) must have one of stdio and http'],
+    ['mcp_servers: [{ name: a }]', 'mcp_servers[0] must have one of stdio and http'],
     ['mcp_servers: [{ name: "a b" }]', 'mcp_servers[0].name must match'],
     [
       'mcp_servers: [{ name: a, stdio: { command: x } }, { name: a, stdio: { command: x } }]',
-      'mcp_servers[1] (a) has a name that another server has already',
+      'mcp_servers[1].name is the name of another server already',
     ],
     [
       'mcp_servers: [{ name: a, stdio: { command: x }, tools: { echo: { atributes: {} } } }]',
@@ -80,12 +80,18 @@ mcp_servers:
     ],
     [
       'mcp_servers: [{ name: a, http: { url: "http://x", headers: { Authorization: "Bearer ${NOT_SET}" } } }]',
-      'mcp_servers[0] (a).http.headers.Authorization needs the environment variable NOT_SET, which is not set',
+      'mcp_servers[0].http.headers.Authorization needs the environment variable NOT_SET, which is not set',
     ],
   ])('that cannot be used is refused with the file, the place and what belongs there: %s', (text, message) => {
     expect(() => parse(text)).toThrow(AdapterFileError);
     expect(() => parse(text)).toThrow('/etc/callboard/adapters.yaml: ');
     expect(() => parse(text)).toThrow(message);
+  });
+
+  it('is refused with the line of the mistake', () => {
+    expect(() => parse('actions:\n  - id: a\n    description: b\n    input: 1\n')).toThrow(
+      'adapters.yaml: line 4: actions[0].input must be object',
+    );
   });
 
   it('is not repeated in what is said about it', () => {

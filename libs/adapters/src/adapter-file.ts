@@ -1,16 +1,15 @@
 /**
  * The adapter file: which actions live outside this process, and how each is reached. One YAML file, read once at start-up.
  *
- * A mistake is an error that names the file, the place and what belongs there. Secrets are not written into the file: `${NAME}` in
+ * A mistake is an error that names the file, the line, the place and what belongs there. Secrets are not written into the file: `${NAME}` in
  * a header or in the environment of a child process stands for a variable of the process that reads the file, and one that is not
  * set is a mistake too.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import type { ActionAttributes, Ordering, RetryPolicy } from '@callboard/actions';
+import { YamlFile, httpUrl as url, record, shapeOf } from '@callboard/config';
 import type { JsonObject } from '@callboard/envelope';
-import { parseDocument } from 'yaml';
 
 /** What the author of the file may say about an action, whatever its far side is. */
 export interface ActionSettings {
@@ -76,12 +75,7 @@ export class AdapterFileError extends Error {
 
 const count = (minimum: number) => ({ type: 'integer', minimum });
 const texts = { type: 'object', default: {}, additionalProperties: { type: 'string' } };
-const url = { type: 'string', pattern: '^https?://' };
 const toolNames = { type: 'array', items: { type: 'string', minLength: 1 } };
-
-function record(properties: JsonObject, required: string[] = []): JsonObject {
-  return { type: 'object', properties, required, additionalProperties: false };
-}
 
 const settings = {
   title: { type: 'string' },
@@ -100,69 +94,67 @@ const settings = {
   },
 };
 
-const SCHEMA = record({
-  actions: {
-    type: 'array',
-    default: [],
-    items: record(
-      {
-        id: { type: 'string' },
-        description: { type: 'string', minLength: 1 },
-        ...settings,
-        input: { type: 'object' },
-        output: { type: 'object' },
-        http: record(
-          {
-            url,
-            headers: texts,
-            answer: { enum: ['callback', 'response'], default: 'callback' },
-            timeout_ms: { ...count(1), default: 10_000 },
-            retryable_statuses: {
-              type: 'array',
-              items: { type: 'integer', minimum: 400, maximum: 599 },
-              default: [429, 503],
+const FILE = shapeOf<Omit<AdapterFile, 'path'>>(
+  record({
+    actions: {
+      type: 'array',
+      default: [],
+      items: record(
+        {
+          id: { type: 'string' },
+          description: { type: 'string', minLength: 1 },
+          ...settings,
+          input: { type: 'object' },
+          output: { type: 'object' },
+          http: record(
+            {
+              url,
+              headers: texts,
+              answer: { enum: ['callback', 'response'], default: 'callback' },
+              timeout_ms: { ...count(1), default: 10_000 },
+              retryable_statuses: {
+                type: 'array',
+                items: { type: 'integer', minimum: 400, maximum: 599 },
+                default: [429, 503],
+              },
             },
-          },
-          ['url'],
-        ),
-        queue: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
-      },
-      ['id', 'description', 'input'],
-    ),
-  },
-  mcp_servers: {
-    type: 'array',
-    default: [],
-    items: record(
-      {
-        name: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,32}$' },
-        prefix: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,32}$' },
-        stdio: record(
-          {
-            command: { type: 'string', minLength: 1 },
-            args: { type: 'array', items: { type: 'string' }, default: [] },
-            env: texts,
-            cwd: { type: 'string' },
-          },
-          ['command'],
-        ),
-        http: record({ url, headers: texts }, ['url']),
-        include: { ...toolNames, default: ['*'] },
-        exclude: { ...toolNames, default: [] },
-        pin: { type: 'string', minLength: 1 },
-        on_drift: { enum: ['warn', 'refuse'], default: 'warn' },
-        connect_timeout_ms: { ...count(100), default: 10_000 },
-        deadline_ms: count(1),
-        tools: { type: 'object', default: {}, additionalProperties: record(settings) },
-      },
-      ['name'],
-    ),
-  },
-});
-
-const validate = new Ajv2020({ allErrors: false, useDefaults: true, strict: false, verbose: true }).compile<
-  Omit<AdapterFile, 'path'>
->(SCHEMA);
+            ['url'],
+          ),
+          queue: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+        },
+        ['id', 'description', 'input'],
+      ),
+    },
+    mcp_servers: {
+      type: 'array',
+      default: [],
+      items: record(
+        {
+          name: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,32}$' },
+          prefix: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,32}$' },
+          stdio: record(
+            {
+              command: { type: 'string', minLength: 1 },
+              args: { type: 'array', items: { type: 'string' }, default: [] },
+              env: texts,
+              cwd: { type: 'string' },
+            },
+            ['command'],
+          ),
+          http: record({ url, headers: texts }, ['url']),
+          include: { ...toolNames, default: ['*'] },
+          exclude: { ...toolNames, default: [] },
+          pin: { type: 'string', minLength: 1 },
+          on_drift: { enum: ['warn', 'refuse'], default: 'warn' },
+          connect_timeout_ms: { ...count(100), default: 10_000 },
+          deadline_ms: count(1),
+          tools: { type: 'object', default: {}, additionalProperties: record(settings) },
+        },
+        ['name'],
+      ),
+    },
+  }),
+);
 
 /** @throws AdapterFileError when the file cannot be read or used. */
 export async function readAdapterFile(path: string, env: NodeJS.ProcessEnv): Promise<AdapterFile> {
@@ -173,79 +165,47 @@ export async function readAdapterFile(path: string, env: NodeJS.ProcessEnv): Pro
 }
 
 export function parseAdapterFile(text: string, path: string, env: NodeJS.ProcessEnv): AdapterFile {
-  const wrong = (place: string, what: string) => new AdapterFileError(`${path}: ${place}${what}`);
-  const document = parseDocument(text);
-  const [mistake] = document.errors;
-  if (mistake) throw wrong('', mistake.message.split('\n', 1)[0]!.replace(/:$/, ''));
-  const file: unknown = document.toJS() ?? {};
-  if (!validate(file)) throw wrong('', describe(validate.errors![0]!));
-
+  const yaml = YamlFile.parse(text, path, AdapterFileError);
+  const file = yaml.check(FILE);
   const folder = dirname(resolve(path));
   file.actions.forEach((action, i) => {
-    const place = `actions[${i}] (${action.id})`;
+    const place = ['actions', i];
     if ((action.http === undefined) === (action.queue === undefined)) {
-      throw wrong(place, ' must have one of http and queue: how the far side gets its commands');
+      throw yaml.mistake(place, 'must have one of http and queue: how the far side gets its commands');
     }
-    if (action.http) fillIn(action.http.headers, env, (name, what) => wrong(`${place}.http.headers.${name}`, what));
+    if (action.http) fillIn(yaml, [...place, 'http', 'headers'], action.http.headers, env);
   });
   file.mcp_servers.forEach((server, i) => {
-    const place = `mcp_servers[${i}] (${server.name})`;
+    const place = ['mcp_servers', i];
     if ((server.stdio === undefined) === (server.http === undefined)) {
-      throw wrong(place, ' must have one of stdio and http: how the server is reached');
+      throw yaml.mistake(place, 'must have one of stdio and http: how the server is reached');
     }
     if (file.mcp_servers.findIndex(({ name }) => name === server.name) !== i) {
-      throw wrong(place, ' has a name that another server has already');
+      throw yaml.mistake([...place, 'name'], 'is the name of another server already');
     }
     if (server.stdio) {
-      fillIn(server.stdio.env, env, (name, what) => wrong(`${place}.stdio.env.${name}`, what));
+      fillIn(yaml, [...place, 'stdio', 'env'], server.stdio.env, env);
       server.stdio.cwd = resolve(folder, server.stdio.cwd ?? '.');
     }
-    if (server.http) fillIn(server.http.headers, env, (name, what) => wrong(`${place}.http.headers.${name}`, what));
+    if (server.http) fillIn(yaml, [...place, 'http', 'headers'], server.http.headers, env);
     server.prefix ??= server.name;
     server.pin = resolve(folder, server.pin ?? `${server.name}.pin.json`);
   });
   return { ...file, path };
 }
 
-/** Replaces each `${NAME}` in the values of a map. */
+/** Replaces each `${NAME}` in the values of the map at a place. */
 function fillIn(
+  yaml: YamlFile,
+  place: (string | number)[],
   values: Record<string, string>,
   env: NodeJS.ProcessEnv,
-  wrong: (name: string, what: string) => Error,
 ): void {
   for (const [name, value] of Object.entries(values)) {
     values[name] = value.replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
       const found = env[variable];
-      if (!found) throw wrong(name, ` needs the environment variable ${variable}, which is not set`);
+      if (!found) throw yaml.mistake([...place, name], `needs the environment variable ${variable}, which is not set`);
       return found;
     });
-  }
-}
-
-/** One mistake in words: the place as it is in the file, what must be there, and never what is. */
-function describe(error: ErrorObject): string {
-  const place = error.instancePath
-    .split('/')
-    .slice(1)
-    .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part.replaceAll('~1', '/').replaceAll('~0', '~')}`))
-    .join('')
-    .replace(/^\./, '');
-  const at = place === '' ? 'the file' : place;
-  const params = error.params as Record<string, unknown>;
-  switch (error.keyword) {
-    case 'additionalProperties': {
-      const known = Object.keys((error.parentSchema as { properties: JsonObject }).properties).join(', ');
-      return `${at} has a key ${String(params['additionalProperty'])} that is not known; known keys: ${known}`;
-    }
-    case 'required':
-      return `${at} must have ${String(params['missingProperty'])}`;
-    case 'enum':
-      return `${at} must be one of ${(params['allowedValues'] as string[]).join(', ')}`;
-    case 'pattern':
-      return params['pattern'] === url.pattern
-        ? `${at} must be an http or https URL`
-        : `${at} must match ${String(params['pattern'])}`;
-    default:
-      return `${at} ${error.message ?? 'is not valid'}`;
   }
 }

@@ -1,1 +1,2 @@
 export { ConfigError, FromEnv, describeConfig, loadConfig, type ConfigVariable } from './load-config.js';
+export { YamlFile, httpUrl, record, shapeOf, type Shape } from './yaml-file.js';
