@@ -1,13 +1,16 @@
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { describe as Describe } from '@jest/globals';
 
-/** A program that neither Node nor npm brings, and how to ask whether it is fit. */
+/** Something that neither Node nor the workspaces bring, and how to ask whether it is there and fit. */
 export interface Program {
   name: string;
   /** Ends with 0 when it is there. */
   probe: readonly [command: string, ...args: string[]];
   /** Whether it is fit, by what it printed. */
   fits?(said: string): boolean;
+  /** The probe takes long, or says itself what is wrong: its stderr is shown. */
+  tells?: boolean;
 }
 
 export const PYTHON: Program = {
@@ -24,6 +27,12 @@ export const JAVA: Program = {
   fits: (said) => Number(/\d+/.exec(said)?.[0]) >= 17,
 };
 export const GIT: Program = { name: 'git', probe: ['git', '--version'] };
+/** Installed where it is not; only where that is impossible it is missing. */
+export const BACKSTAGE: Program = {
+  name: 'Backstage',
+  probe: [process.execPath, fileURLToPath(new URL('../../backstage-server/dist/install-main.js', import.meta.url))],
+  tells: true,
+};
 
 /**
  * `describe` for tests that need programs which Node and npm do not bring. Where one is missing they are skipped, are counted as skipped,
@@ -32,8 +41,11 @@ export const GIT: Program = { name: 'git', probe: ['git', '--version'] };
 export function describeWith(programs: readonly Program[], name: string, tests: () => void): void {
   // Jest's own, not imported: programs that are no tests start stacks with this lib too.
   const { describe } = globalThis as unknown as { describe: typeof Describe };
-  const missing = programs.filter(({ probe: [command, ...args], fits }) => {
-    const { status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
+  const missing = programs.filter(({ probe: [command, ...args], fits, tells }) => {
+    const { status, stdout } = spawnSync(command, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', tells ? 'inherit' : 'ignore'],
+    });
     return status !== 0 || fits?.(stdout) === false;
   });
   if (missing.length === 0) return describe(name, tests);

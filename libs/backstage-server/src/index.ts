@@ -1,0 +1,7 @@
+export {
+  startBackstageServer,
+  type BackstageServerOptions,
+  type BackstageTokens,
+  type RunningBackstage,
+} from './backstage-server.js';
+export { NoBackstage, installBackstage } from './install.js';
