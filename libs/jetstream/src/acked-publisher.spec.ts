@@ -147,6 +147,47 @@ describe.each(['one by one', 'in batches'])('the acked publisher %s', (how) => {
     expect(publisher.pending).toBe(0);
   });
 
+  it('stores those of one line in their order, in the middle of a crash and among some that were there before', async () => {
+    await stream(name('lines'));
+    const subject = (line: number, i: number) => `${name('lines')}.${line}.${i}`;
+    const before = [5, 6, 7, 300, 301, 1_400].flatMap((i) => [subject(0, i), subject(1, i)]);
+    await Promise.all(before.map((each) => publisher.publish(each, data, ONCE, 20_000)));
+    const first = await Promise.all(
+      Array.from({ length: 3 * 1_500 }, (_, i) =>
+        publisher.publishOnce(subject(i % 3, Math.floor(i / 3)), data, ONCE, 25_000, `line ${i % 3}`),
+      ),
+    );
+    expect(first.filter((stored) => !stored)).toHaveLength(before.length);
+    const settled = Promise.all(
+      Array.from({ length: 3 * 1_500 }, (_, i) =>
+        publisher.publishOnce(subject(i % 3, 2_000 + Math.floor(i / 3)), data, ONCE, 25_000, `line ${i % 3}`),
+      ),
+    );
+    await waitFor(() => publisher.pending < 4_000, { what: 'some of them stored' });
+    await nats.crash();
+    await settled;
+    const messages = (await stored(name('lines'))).slice(before.length).map((message) => message.subject);
+    expect(messages).toHaveLength(2 * 3 * 1_500 - before.length);
+    for (const line of [0, 1, 2]) {
+      const numbers = messages.flatMap((each) =>
+        each.split('.')[1] === String(line) ? [Number(each.split('.')[2])] : [],
+      );
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    }
+  });
+
+  it('stores nothing of a line behind one that failed', async () => {
+    await stream(name('behind'), { max_msgs: 40 });
+    const results = await Promise.allSettled(
+      Array.from({ length: 120 }, (_, i) => publisher.publish(`${name('behind')}.${i}`, data, ONCE, 20_000, 'line')),
+    );
+    const storedUpTo = results.findIndex(({ status }) => status === 'rejected');
+    expect(results.slice(storedUpTo).every(({ status }) => status === 'rejected')).toBe(true);
+    await jsm.streams.update(name('behind'), { max_msgs: 1_000 });
+    expect(await stored(name('behind'))).toHaveLength(storedUpTo);
+    await expect(publisher.publish(`${name('behind')}.again`, data, ONCE, 20_000, 'line')).resolves.toBeDefined();
+  });
+
   it('waits for a stream that is not there yet', async () => {
     const early = publishAll(name('early'), 60);
     await new Promise((resolve) => setImmediate(resolve));

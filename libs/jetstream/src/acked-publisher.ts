@@ -15,6 +15,10 @@
  * of the two it is, is measured from the acks and not configured.
  *   Rejected by measurement: two batches under way (10 % more, twice the latency); fast-ingest batches (one sync a message).
  * A batch is refused as a whole when one of its messages is, without saying which; its messages are then sent one by one.
+ *
+ * Lines. Two publishes under way at once can be stored in either order when one of them has to be sent again. Those of one line cannot: one
+ * of them is under way alone, or several in one batch, which is stored whole or not at all. Where one fails, those behind it in its
+ * line fail with it; having been stored before is no failure.
  */
 import { randomBytes } from 'node:crypto';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from '@nats-io/transport-node';
@@ -64,10 +68,13 @@ interface Pending {
   readonly data: Uint8Array;
   readonly headers: string;
   readonly giveUpAt: number;
+  readonly line: string | undefined;
   readonly resolve: (ack: PublishAck) => void;
   readonly reject: (error: Error) => void;
   /** 0: to be sent as soon as possible. */
   sentAt: number;
+  /** Was refused in a batch, it or one that went with it: not to be sent in a batch again. */
+  alone: boolean;
 }
 
 /** The publishes to one stream, in order. */
@@ -77,6 +84,8 @@ interface Lane {
   /** Messages sent one by one whose ack is awaited. */
   singles: number;
   batch: { id: number; entries: Pending[]; sentAt: number } | undefined;
+  /** Lines of which one is under way alone. */
+  readonly busyLines: Set<string>;
   readonly costs: StoreCosts;
   lastAckAt: number;
 }
@@ -130,16 +139,27 @@ export class AckedPublisher {
   }
 
   /**
-   * Resolves when the message is stored. `headers` are lines of `headerLine`, one after the other.
+   * Resolves when the message is stored. `headers` are lines of `headerLine`, one after the other. Messages of one `line` are stored in the
+   * order of these calls.
    * @throws PublishRefused when the server refuses it, PublishTimeout after `timeoutMs` without an answer.
    */
-  publish(subject: string, data: Uint8Array, headers: string, timeoutMs: number): Promise<PublishAck> {
+  publish(subject: string, data: Uint8Array, headers: string, timeoutMs: number, line?: string): Promise<PublishAck> {
     const lane = this.#lane(subject);
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new PublishTimeout('the publisher was closed'));
       if (this.#pending.size >= QUEUE_MOST) return reject(new PublishRefused(10077, 'too many publishes are waiting'));
       const giveUpAt = Date.now() + timeoutMs;
-      const entry: Pending = { id: ++this.#lastId, lane, subject, data, headers, giveUpAt, resolve, reject, sentAt: 0 };
+      const message = { subject, data, headers, line };
+      const entry: Pending = {
+        id: ++this.#lastId,
+        lane,
+        ...message,
+        giveUpAt,
+        resolve,
+        reject,
+        sentAt: 0,
+        alone: false,
+      };
       this.#pending.set(entry.id, entry);
       lane.queue.push(entry);
       if (lane.flushing) return;
@@ -156,9 +176,15 @@ export class AckedPublisher {
    * The same for a message that expects to be the first of its subject. Resolves with whether it is: `false` when something is stored there
    * already, by us or by somebody else.
    */
-  async publishOnce(subject: string, data: Uint8Array, headers: string, timeoutMs: number): Promise<boolean> {
+  async publishOnce(
+    subject: string,
+    data: Uint8Array,
+    headers: string,
+    timeoutMs: number,
+    line?: string,
+  ): Promise<boolean> {
     try {
-      return !(await this.publish(subject, data, headers, timeoutMs)).duplicate;
+      return !(await this.publish(subject, data, headers, timeoutMs, line)).duplicate;
     } catch (error) {
       if (error instanceof PublishRefused && error.isWrongLastSequence) return false;
       throw error;
@@ -181,7 +207,15 @@ export class AckedPublisher {
     const name = IN_OUTCOMES.has(prefix) ? 'out' : prefix;
     let lane = this.#lanes.get(name);
     if (!lane) {
-      lane = { queue: [], flushing: false, singles: 0, batch: undefined, costs: this.newCosts(), lastAckAt: 0 };
+      lane = {
+        queue: [],
+        flushing: false,
+        singles: 0,
+        batch: undefined,
+        busyLines: new Set(),
+        costs: this.newCosts(),
+        lastAckAt: 0,
+      };
       this.#lanes.set(name, lane);
     }
     return lane;
@@ -189,14 +223,20 @@ export class AckedPublisher {
 
   #flush(lane: Lane): void {
     if (lane.batch || lane.queue.length === 0 || !this.#connected) return;
-    if (lane.costs.preferBatch(lane.queue.length + lane.singles)) {
+    // What must go alone is in front.
+    if (!lane.queue[0]!.alone && (lane.costs.preferBatch(lane.queue.length + lane.singles) || linesWait(lane))) {
       // What is under way one by one goes first; the batch grows meanwhile.
       if (lane.singles > 0) return;
       if (lane.queue.length >= BATCH_FROM) return this.#sendBatch(lane, takeBatch(lane.queue));
     }
     // Until it is known what one costs, enough to measure: a backlog sent one by one is what batches are there to avoid.
     const most = lane.costs.known ? lane.queue.length : Math.max(0, 2 * ENOUGH_GAPS - lane.singles);
-    for (const entry of lane.queue.splice(0, most)) this.#sendSingle(entry);
+    const waiting: Pending[] = [];
+    for (const entry of lane.queue.splice(0, most)) {
+      if (entry.line !== undefined && lane.busyLines.has(entry.line)) waiting.push(entry);
+      else this.#sendSingle(entry);
+    }
+    lane.queue.unshift(...waiting);
   }
 
   #sendSingle(entry: Pending): void {
@@ -204,6 +244,7 @@ export class AckedPublisher {
       // The first of a burst starts the clock: what it takes is part of what the burst takes.
       if (entry.lane.singles === 0) entry.lane.lastAckAt = performance.now();
       entry.lane.singles += 1;
+      if (entry.line !== undefined) entry.lane.busyLines.add(entry.line);
     }
     entry.sentAt = Date.now();
     this.#send(entry, `${this.#inbox}.${entry.id}`, entry.headers);
@@ -226,8 +267,7 @@ export class AckedPublisher {
       this.nc.publish(entry.subject, entry.data, { headers: wire(lines), ...(reply && { reply }) });
     } catch (error) {
       // Payload over the server's limit, or the connection was closed for good: sending again cannot help.
-      this.#finish(entry);
-      entry.reject(error as Error);
+      this.#fail(entry, error as Error);
     }
   }
 
@@ -245,9 +285,11 @@ export class AckedPublisher {
     }
     const { lane } = entry;
     this.#measure(lane);
-    this.#finish(entry);
-    if (answer.error) entry.reject(refusal(answer.error));
-    else entry.resolve(answer);
+    if (answer.error) this.#fail(entry, refusal(answer.error));
+    else {
+      this.#finish(entry);
+      entry.resolve(answer);
+    }
     this.#flush(lane);
   }
 
@@ -264,14 +306,32 @@ export class AckedPublisher {
       });
     } else {
       // One of them was refused (or the server was not ready): one by one each gets its own answer.
-      for (const entry of entries) if (this.#pending.has(entry.id)) this.#sendSingle(entry);
+      const left = entries.filter(({ id }) => this.#pending.has(id));
+      for (const entry of left) entry.alone = true;
+      lane.queue.unshift(...left.filter(({ line }) => line !== undefined));
+      for (const entry of left) if (entry.line === undefined) this.#sendSingle(entry);
     }
     this.#flush(lane);
   }
 
   #finish(entry: Pending): void {
     this.#pending.delete(entry.id);
-    if (entry.sentAt !== 0) entry.lane.singles -= 1;
+    if (entry.sentAt === 0) return;
+    entry.lane.singles -= 1;
+    if (entry.line !== undefined) entry.lane.busyLines.delete(entry.line);
+  }
+
+  #fail(entry: Pending, error: Error): void {
+    this.#finish(entry);
+    entry.reject(error);
+    const { lane, line } = entry;
+    if (line === undefined || (error instanceof PublishRefused && error.isWrongLastSequence)) return;
+    const inLine = (other: Pending) => other.line === line;
+    for (const behind of [...lane.queue, ...(lane.batch?.entries ?? [])].filter(inLine)) {
+      this.#finish(behind);
+      behind.reject(error);
+    }
+    lane.queue = lane.queue.filter((other) => !inLine(other));
   }
 
   #measure(lane: Lane): void {
@@ -286,9 +346,10 @@ export class AckedPublisher {
     for (const lane of this.#lanes.values()) {
       if (lane.batch) this.#batches.delete(lane.batch.id);
       Object.assign(lane, { batch: undefined, queue: [], singles: 0, lastAckAt: 0 });
+      lane.busyLines.clear();
     }
     for (const entry of this.#pending.values()) {
-      entry.sentAt = 0;
+      Object.assign(entry, { sentAt: 0, alone: false });
       entry.lane.queue.push(entry);
     }
     for (const lane of this.#lanes.values()) this.#flush(lane);
@@ -301,9 +362,8 @@ export class AckedPublisher {
     }
     for (const entry of this.#pending.values()) {
       if (now >= entry.giveUpAt) {
-        this.#finish(entry);
         remove(entry.lane.queue, entry);
-        entry.reject(new PublishTimeout('no acknowledgement within the time given'));
+        this.#fail(entry, new PublishTimeout('no acknowledgement within the time given'));
         this.#flush(entry.lane);
       } else if (entry.sentAt !== 0 && now - entry.sentAt > OVERDUE_MS && this.#connected) {
         this.#sendSingle(entry);
@@ -328,6 +388,19 @@ export function headerLine(name: string, value: string): string {
 /** The client only ever asks headers for their encoding; building a header object from lines costs more than the publish. */
 function wire(lines: string): MsgHdrs {
   return { encode: () => Buffer.from(`NATS/1.0\r\n${lines}\r\n`) } as unknown as MsgHdrs;
+}
+
+/** Does enough wait for others of its line that a batch is the quicker way, whatever one message costs? */
+function linesWait({ queue, busyLines }: Lane): boolean {
+  if (queue.length < BATCH_FROM) return false;
+  const seen = new Set(busyLines);
+  let waiting = 0;
+  for (const { line } of queue) {
+    if (line === undefined) continue;
+    if (seen.has(line) && ++waiting >= BATCH_FROM) return true;
+    seen.add(line);
+  }
+  return false;
 }
 
 function takeBatch(queue: Pending[]): Pending[] {
