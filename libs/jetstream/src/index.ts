@@ -12,6 +12,17 @@ export {
 export { AttemptLog } from './attempt-log.js';
 export { CommandConsumer, type CommandConsumerOptions } from './command-consumer.js';
 export { onEnded, type Delivery, type Handled } from './delivery.js';
+export { encodeCursor, parseCursor, type EventPosition } from './event-cursor.js';
+export {
+  EventReader,
+  isSelected,
+  type EventPage,
+  type EventRange,
+  type EventScope,
+  type EventSelection,
+  type PageBounds,
+  type StoredEvent,
+} from './event-reader.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
 export { connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';

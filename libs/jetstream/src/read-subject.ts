@@ -7,13 +7,14 @@ const TIMEOUT_MS = 2_000;
 
 /**
  * The next messages of a stream after a sequence whose subject matches, in order; as many as one request brings, none when there
- * are none. Needs no consumer.
+ * are none, and one at least however few bytes are asked for. Needs no consumer.
  */
 export function readSubject(
   jsm: JetStreamManager,
   stream: string,
   subject: string,
   after: number,
+  { batch = BATCH, maxBytes = BATCH_BYTES }: { batch?: number; maxBytes?: number } = {},
 ): Promise<StoredMsg[]> {
   return new Promise((resolve, reject) => {
     const messages: StoredMsg[] = [];
@@ -24,7 +25,7 @@ export function readSubject(
       if (done.err && !isNothingFound(done.err)) reject(done.err);
       else resolve(messages);
     };
-    const query = { seq: after + 1, next_by_subj: subject, batch: BATCH, max_bytes: BATCH_BYTES, callback };
+    const query = { seq: after + 1, next_by_subj: subject, batch, max_bytes: maxBytes, callback };
     jsm.direct.getBatch(stream, query).catch((error: unknown) => {
       clearTimeout(enough);
       reject(error as Error);

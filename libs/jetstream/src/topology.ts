@@ -463,7 +463,7 @@ function users(streams: string[]): DeclaredUser[] {
             // Commands are refused in front when these have no room.
             ...[STREAM.commands, STREAM.outcomes].map((name) => `STREAM.INFO.${name}`),
             // What seems not to be there is asked of the leader, which is never behind.
-            `STREAM.MSG.GET.${STREAM.outcomes}`,
+            ...[STREAM.outcomes, STREAM.events, `KV_${BUCKET.subscriptions}`].map((name) => `STREAM.MSG.GET.${name}`),
             ...[STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap((name) => [
               `STREAM.INFO.${name}`,
               `STREAM.MSG.GET.${name}`,
