@@ -6,7 +6,7 @@ import { RefusedError } from './limits.js';
 import { fold } from './text/words.js';
 import { NOT_NAMES } from './detectors/name-words.js';
 import { englishWords, places } from './text/word-lists.js';
-import { isWordChar } from './text/chars.js';
+import { isWordChar, pairsOf } from './text/chars.js';
 import { lowerOf } from './text/scan.js';
 import type { EntityType, Span } from './types.js';
 
@@ -45,12 +45,26 @@ const MOST_HOPS = 8;
 /** Nodes of the automaton; beyond, the event is refused as one with too many findings. */
 const MOST_NODES = 200_000;
 
+/** Of more values, some are in every text as far as their pairs of characters tell. */
+const MOST_COMPARED = 24;
+const BEGINNINGS = 2048;
+
 export class KnownValues {
   readonly #root: Node = { next: new Map(), fail: undefined, entry: undefined, shorter: undefined };
+  /** What a text has to have that holds the value; for each value once. */
+  readonly #pairs: number[] = [];
   #size = 0;
   #nodes = 0;
-  readonly #first = new Uint8Array(128);
+  /** What known values begin with, two characters each, by a hash. */
+  readonly #begin = new Uint8Array(BEGINNINGS);
   #ready = false;
+
+  /** Whether a text with such pairs of characters can hold a known value. Says yes too often, never no. */
+  mayBeIn(pairs: number): boolean {
+    if (this.#size > MOST_COMPARED) return true;
+    for (const own of this.#pairs) if ((own & pairs) === own) return true;
+    return false;
+  }
 
   get size(): number {
     return this.#size;
@@ -81,13 +95,13 @@ export class KnownValues {
     if (this.#size === 0) return [];
     this.#link();
     const lower = lowerOf(text);
-    const first = this.#first;
+    const begin = this.#begin;
     const found: (Span & { value: string })[] = [];
     let node = this.#root;
     for (let i = 0; i < lower.length; i++) {
       const code = lower.charCodeAt(i);
       // Most characters begin no known value.
-      if (node === this.#root && code < 128 && first[code] === 0) continue;
+      if (node === this.#root && begin[beginning(code, lower.charCodeAt(i + 1))] === 0) continue;
       let next = node.next.get(code);
       while (next === undefined && node.fail !== undefined) {
         node = node.fail;
@@ -108,7 +122,7 @@ export class KnownValues {
 
   #insert(key: string, entry: Entry): void {
     let node = this.#root;
-    if (key.charCodeAt(0) < 128) this.#first[key.charCodeAt(0)] = 1;
+    this.#begin[beginning(key.charCodeAt(0), key.charCodeAt(1))] = 1;
     for (let i = 0; i < key.length; i++) {
       const code = key.charCodeAt(i);
       let next = node.next.get(code);
@@ -123,6 +137,7 @@ export class KnownValues {
       if (!node.entry.word) return;
     } else if (node.entry !== undefined) return;
     node.entry = entry;
+    if (this.#size < MOST_COMPARED) this.#pairs.push(pairsOf(key));
     this.#size++;
     this.#ready = false;
   }
@@ -143,6 +158,10 @@ export class KnownValues {
     }
     this.#ready = true;
   }
+}
+
+function beginning(first: number, second: number): number {
+  return (first * 37 + second) & (BEGINNINGS - 1);
 }
 
 function stands(text: string, start: number, end: number, entry: Entry, identifiers: boolean): boolean {

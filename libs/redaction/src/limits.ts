@@ -57,27 +57,34 @@ export class Budget {
 
   /** Throws RefusedError for a value beyond a limit, and for one that is no JSON. Iterative: an event may be deeper than the call stack. */
   check(root: Json, depth = 0): void {
-    const open: [value: unknown, depth: number][] = [[root, depth]];
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      const [value, level] = next;
+    const open: object[] = [];
+    const levels: number[] = [];
+    let level = depth;
+    const see = (value: unknown): void => {
       if (++this.#nodes > this.limits.nodes) throw new RefusedError('too_many_nodes');
       if (typeof value === 'string') this.#count(value);
       else if (typeof value === 'number') {
         if (!Number.isFinite(value)) throw new RefusedError('not_json');
       } else if (value !== null && typeof value === 'object') {
         if (level >= this.limits.depth) throw new RefusedError('too_deep');
-        if (Array.isArray(value)) {
-          if (value.length + this.#nodes > this.limits.nodes) throw new RefusedError('too_many_nodes');
-          for (const item of value) open.push([item, level + 1]);
-        } else {
-          const prototype: unknown = Object.getPrototypeOf(value);
-          if (prototype !== Object.prototype && prototype !== null) throw new RefusedError('not_json');
-          for (const key of Object.keys(value)) {
-            this.#count(key);
-            open.push([(value as Record<string, unknown>)[key], level + 1]);
-          }
-        }
+        open.push(value);
+        levels.push(level + 1);
       } else if (value !== null && typeof value !== 'boolean') throw new RefusedError('not_json');
+    };
+    see(root);
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      level = levels.pop()!;
+      if (Array.isArray(next)) {
+        if (next.length + this.#nodes > this.limits.nodes) throw new RefusedError('too_many_nodes');
+        for (const item of next) see(item);
+        continue;
+      }
+      const prototype: unknown = Object.getPrototypeOf(next);
+      if (prototype !== Object.prototype && prototype !== null) throw new RefusedError('not_json');
+      for (const key of Object.keys(next)) {
+        this.#count(key);
+        see((next as Record<string, unknown>)[key]);
+      }
     }
   }
 

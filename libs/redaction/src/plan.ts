@@ -3,15 +3,16 @@
  * walk, so that a value found in the last field can be replaced in the first.
  */
 import { isCard } from './detectors/card.js';
-import { meaningOf } from './fields/field-names.js';
+import { meaningOf, type FieldMeaning } from './fields/field-names.js';
 import { numberFits, readsLikeAName, valueFits } from './fields/field-value.js';
 import { isEntityRef, shapeOf, type Shape } from './fields/shapes.js';
 import { Budget, RefusedError, type Limits } from './limits.js';
-import { base64Runs, jsonWithin, type EncodedRun } from './text/encoded.js';
+import { COLON, SPACE, traitsOf, type Traits } from './text/chars.js';
+import { base64Runs, jsonWithin, SHORTEST_RUN, type EncodedRun } from './text/encoded.js';
 import { isPlaceholder } from './text/placeholder.js';
-import { scan, type ScanSettings } from './text/scan.js';
-import { viewsOf, type View } from './text/views.js';
-import { ruleFor, type FieldRule, type Policy } from './policy/policy.js';
+import { isLink, isQuiet, scan, type ScanSettings } from './text/scan.js';
+import { NO_VIEWS, viewsOf, type View } from './text/views.js';
+import { ruleFor, switchedOff, type FieldRule, type Policy } from './policy/policy.js';
 import type { EntityType, Json, Span } from './types.js';
 
 export type Plan =
@@ -20,15 +21,16 @@ export type Plan =
   | { kind: 'whole'; text: string; type: EntityType; detector: string; action: 'redact' | 'pseudonymise' }
   | TextPlan
   | { kind: 'json'; text: string; inner: Plan }
-  | { kind: 'array'; items: Plan[] }
-  | { kind: 'object'; members: Member[] };
+  | { kind: 'quiet'; text: string; identifier: boolean; pairs: number }
+  | { kind: 'array'; value: Json[]; items: Plan[] }
+  | { kind: 'object'; value: { [key: string]: Json }; members: Member[] };
 
 export interface TextPlan {
   kind: 'text';
   text: string;
   views: readonly View[];
-  spans: Span[];
-  encoded: { run: EncodedRun; inner: Plan }[];
+  spans: readonly Span[];
+  encoded: readonly { run: EncodedRun; inner: Plan }[];
   settings: ScanSettings;
   /** An identifier, a reference or a link: single words of known names are not looked for in it. */
   identifier: boolean;
@@ -36,16 +38,13 @@ export interface TextPlan {
 
 export interface Member {
   key: string;
-  keyPlan: TextPlan | undefined;
+  keyPlan: Plan | undefined;
   value: Plan;
 }
 
-/** What a value inherits from what is around it. */
+/** What the values of an object or a list have in common. */
 interface Around {
   path: readonly string[];
-  /** The name of the field, or of the field that holds the list. */
-  field: string;
-  parent: string;
   things: boolean;
   secret: boolean;
   rule: FieldRule | undefined;
@@ -54,18 +53,8 @@ interface Around {
 }
 
 const KEEP_SETTINGS = { off: new Set(['email', 'iban', 'card', 'labelled']), strongOnly: true };
-/** Keys that look like this hold nothing that a detector finds. */
-const PLAIN_KEY = /^[A-Za-z_$][A-Za-z_$-]{0,39}$/;
-const ROOT: Around = {
-  path: [],
-  field: '',
-  parent: '',
-  things: false,
-  secret: false,
-  rule: undefined,
-  encodings: 0,
-  depth: 0,
-};
+const NOTHING: [] = [];
+const ROOT: Around = { path: [], things: false, secret: false, rule: undefined, encodings: 0, depth: 0 };
 
 export interface PlanSettings {
   policy: Policy;
@@ -76,30 +65,45 @@ export interface PlanSettings {
 }
 
 export function planOf(value: Json, settings: PlanSettings): Plan {
-  return new Planner(settings).plan(value, ROOT);
+  return new Planner(settings).plan(value, ROOT, '', '');
 }
 
 class Planner {
   readonly #off: ReadonlySet<string>;
-  readonly #repeated = new Map<string, Map<string, TextPlan>>();
-  readonly #paths: boolean;
+  readonly #repeated = new Map<number, Map<string, TextPlan>>();
+  readonly #settings: ScanSettings;
+  readonly #strongSettings: ScanSettings;
+  readonly #keepSettings: ScanSettings;
+  readonly #rules: boolean;
+  readonly #decodes: boolean;
+  readonly #named: boolean;
 
   constructor(private readonly settings: PlanSettings) {
-    this.#paths = settings.policy.fields.length > 0;
-    this.#off = new Set([...settings.policy.detectors].filter(([, action]) => action === 'off').map(([name]) => name));
+    const { policy } = settings;
+    this.#rules = policy.fields.length > 0;
+    this.#off = switchedOff(policy);
+    this.#decodes = !this.#off.has('encoded');
+    this.#named = !this.#off.has('field_names');
+    this.#settings = { off: this.#off, strongOnly: false };
+    this.#strongSettings = { off: this.#off, strongOnly: true };
+    this.#keepSettings = { ...KEEP_SETTINGS, off: new Set([...KEEP_SETTINGS.off, ...this.#off]) };
   }
 
-  plan(value: Json, around: Around): Plan {
+  /** `field` is the name of the field, or of the field that holds the list; `parent` that of the field around it. */
+  plan(value: Json, around: Around, field: string, parent: string): Plan {
     const { policy } = this.settings;
-    const rule = policy.fields.length === 0 ? undefined : (ruleFor(policy, around.path) ?? around.rule);
+    const rule = this.#rules ? (ruleFor(policy, around.path) ?? around.rule) : around.rule;
     if (rule?.action === 'drop') return { kind: 'drop' };
-    const within = rule === around.rule ? around : { ...around, rule };
-    if (Array.isArray(value))
+    if (value !== null && typeof value === 'object') {
+      const within = rule === around.rule ? around : { ...around, rule };
+      if (!Array.isArray(value)) return this.#object(value, within, field);
+      const inside = this.#inside(within);
       return {
         kind: 'array',
-        items: value.map((item, i) => this.plan(item, this.#below(within, i, within.field, within.parent))),
+        value,
+        items: value.map((item, i) => this.plan(item, this.#at(inside, i), field, parent)),
       };
-    if (value !== null && typeof value === 'object') return this.#object(value, within);
+    }
     if (policy.mode === 'allow_list' && rule === undefined) {
       if (policy.unlisted === 'refuse') throw new RefusedError('unlisted_field');
       if (policy.unlisted === 'drop') return { kind: 'drop' };
@@ -111,64 +115,64 @@ class Planner {
       if (value === null || typeof value === 'boolean') return { kind: 'as_is', value };
       return this.#whole(String(value), rule.type, 'policy', rule.action);
     }
-    if (typeof value === 'string') return this.#string(value, within, rule?.action === 'keep');
-    if (typeof value === 'number') return this.#number(value, within, rule?.action === 'keep');
+    if (typeof value === 'string') return this.#string(value, around, field, parent, rule?.action === 'keep');
+    if (typeof value === 'number') return this.#number(value, around, field, rule?.action === 'keep');
     return { kind: 'as_is', value };
   }
 
-  #object(value: { [key: string]: Json }, around: Around): Plan {
+  #object(value: { [key: string]: Json }, around: Around, field: string): Plan {
     const shape: Shape | undefined = shapeOf(value);
-    const within = shape === undefined ? around : { ...around, things: shape.things };
+    const inside = this.#inside(around);
+    if (shape !== undefined) inside.things = shape.things;
     const members: Member[] = [];
     for (const key of Object.keys(value)) {
-      const inside = this.#below(within, key, key, around.field);
-      if (shape?.secret === true && (key === 'data' || key === 'stringData')) inside.secret = true;
-      const planned = this.plan(value[key]!, inside);
-      const keyPlan = PLAIN_KEY.test(key) ? undefined : this.#text(key, true, false, around.encodings);
+      let place = this.#at(inside, key);
+      if (shape?.secret === true && (key === 'data' || key === 'stringData')) place = { ...place, secret: true };
+      const planned = this.plan(value[key]!, place, key, field);
+      const keyPlan = meaningOf(key).plain ? undefined : this.#text(key, traitsOf(key), true, false, around.encodings);
       members.push({ key, keyPlan, value: planned });
     }
-    return { kind: 'object', members };
+    return { kind: 'object', value, members };
   }
 
-  #string(text: string, around: Around, keep: boolean): Plan {
+  #string(text: string, around: Around, field: string, parent: string, keep: boolean): Plan {
     if (text === '' || isPlaceholder(text)) return { kind: 'as_is', value: text };
-    if (keep) return this.#text(text, true, true, around.encodings);
+    const traits = traitsOf(text);
+    if (keep) return this.#text(text, traits, true, true, around.encodings);
     if (around.secret) return this.#whole(text, 'SECRET', 'field_names', undefined);
-    const meaning = meaningOf(around.field);
-    const named = this.#off.has('field_names') ? undefined : this.#typeByField(text, around, meaning);
+    const meaning = meaningOf(field);
+    const named = !this.#named ? undefined : this.#typeByField(text, around, meaning, parent);
     if (named !== undefined) return this.#whole(text, named, 'field_names', undefined);
-    if (!this.#off.has('encoded')) {
+    if (this.#decodes) {
       const inner = jsonWithin(text);
-      if (inner !== undefined) return this.#json(text, inner, around);
+      if (inner !== undefined) return this.#json(text, inner, around, field, parent);
     }
-    const identifier = (meaning.safe && !/\s/.test(text)) || isEntityRef(text);
-    return this.#text(text, identifier, false, around.encodings);
+    const identifier =
+      (traits.has & SPACE) === 0 && (meaning.safe || ((traits.has & COLON) !== 0 && isEntityRef(text)));
+    return this.#text(text, traits, identifier, false, around.encodings);
   }
 
-  #typeByField(text: string, around: Around, meaning: ReturnType<typeof meaningOf>): EntityType | undefined {
+  #typeByField(text: string, around: Around, meaning: FieldMeaning, parent: string): EntityType | undefined {
     if (meaning.type !== undefined) {
       const ofAThing = meaning.type === 'PERSON' && around.things && /^display-?name$/.test(meaning.normal);
       return !ofAThing && valueFits(meaning.type, text) ? meaning.type : undefined;
     }
-    if (meaning.normal === 'name' && meaningOf(around.parent).personParent && !around.things)
+    if (meaning.normal === 'name' && meaningOf(parent).personParent && !around.things)
       return valueFits('PERSON', text) ? 'PERSON' : undefined;
     return meaning.maybePerson && readsLikeAName(text) ? 'PERSON' : undefined;
   }
 
-  #json(text: string, inner: Json, around: Around): Plan {
+  #json(text: string, inner: Json, around: Around, field: string, parent: string): Plan {
     if (around.encodings >= this.settings.limits.encodings) throw new RefusedError('too_many_encodings');
     this.settings.budget.check(inner, around.depth + 1);
-    return {
-      kind: 'json',
-      text,
-      inner: this.plan(inner, { ...around, encodings: around.encodings + 1, depth: around.depth + 1 }),
-    };
+    const within = { ...around, encodings: around.encodings + 1, depth: around.depth + 1 };
+    return { kind: 'json', text, inner: this.plan(inner, within, field, parent) };
   }
 
-  #number(value: number, around: Around, keep: boolean): Plan {
-    const meaning = meaningOf(around.field);
-    if (keep || this.#off.has('field_names')) return { kind: 'as_is', value };
+  #number(value: number, around: Around, field: string, keep: boolean): Plan {
+    if (keep || !this.#named) return { kind: 'as_is', value };
     if (around.secret) return this.#whole(String(value), 'SECRET', 'field_names', undefined);
+    const meaning = meaningOf(field);
     if (
       meaning.type !== undefined &&
       numberFits(meaning.type, meaning.normal) &&
@@ -176,49 +180,57 @@ class Planner {
     ) {
       return this.#whole(String(value), meaning.type, 'field_names', undefined);
     }
-    if (!meaning.safe && !this.#off.has('card') && Number.isSafeInteger(value) && isCard(String(value)))
+    const long = value > 1e12 && !meaning.safe && !this.#off.has('card');
+    if (long && Number.isSafeInteger(value) && isCard(String(value)))
       return this.#whole(String(value), 'CARD', 'card', undefined);
     return { kind: 'as_is', value };
   }
 
-  #text(text: string, identifier: boolean, keep: boolean, encodings: number): TextPlan {
-    const id = `${identifier ? 'i' : 't'}${keep ? 'k' : 's'}${encodings}`;
-    const memory = this.#repeated.get(id) ?? new Map<string, TextPlan>();
-    this.#repeated.set(id, memory);
+  #text(text: string, traits: Traits, isIdentifier: boolean, keep: boolean, encodings: number): Plan {
+    const settings = this.#settingsFor(text, isIdentifier, keep);
+    const identifier = isIdentifier || isLink(text, traits);
+    const runs = !keep && traits.longestRun >= SHORTEST_RUN && this.#decodes ? base64Runs(text) : NOTHING;
+    const quiet = settings.extra === undefined && isQuiet(traits, text, settings.strongOnly);
+    if (quiet && runs.length === 0) return { kind: 'quiet', text, identifier, pairs: traits.pairs };
+    const kind = (isIdentifier ? 1 : 0) + (keep ? 2 : 0) + 4 * encodings;
+    let memory = this.#repeated.get(kind);
+    if (memory === undefined) this.#repeated.set(kind, (memory = new Map()));
     const known = memory.get(text);
     if (known !== undefined) return known;
-    const { limits, model } = this.settings;
-    const settings: ScanSettings = keep
-      ? { ...KEEP_SETTINGS, off: new Set([...KEEP_SETTINGS.off, ...this.#off]) }
-      : { off: this.#off, strongOnly: identifier, ...(model.has(text) ? { extra: model.get(text)! } : {}) };
-    const views = viewsOf(text);
-    const spans = scan(text, settings, views);
-    const encoded: TextPlan['encoded'] = [];
-    if (!keep && !this.#off.has('encoded') && text.length >= 12) {
-      for (const run of base64Runs(text)) {
-        if (spans.some((span) => span.start < run.end && run.start < span.end)) continue;
-        const inner = this.#decoded(run.text, encodings, limits.encodings);
-        if (inner !== undefined) encoded.push({ run, inner });
-      }
-    }
-    const link = text.startsWith('http://') || text.startsWith('https://');
-    const plan: TextPlan = { kind: 'text', text, views, spans, encoded, settings, identifier: identifier || link };
-    if (text.length >= 24) memory.set(text, plan);
+    const views = quiet ? NO_VIEWS : viewsOf(text, traits);
+    const spans = quiet ? NOTHING : scan(text, settings, traits, views);
+    const encoded = this.#encoded(runs, spans, encodings);
+    const plan: TextPlan = { kind: 'text', text, views, spans, encoded, settings, identifier };
+    memory.set(text, plan);
     return plan;
   }
 
-  #decoded(text: string, encodings: number, most: number): Plan | undefined {
-    if (encodings >= most) {
+  #settingsFor(text: string, identifier: boolean, keep: boolean): ScanSettings {
+    if (keep) return this.#keepSettings;
+    const settings = identifier ? this.#strongSettings : this.#settings;
+    const extra = this.settings.model.get(text);
+    return extra === undefined ? settings : { ...settings, extra };
+  }
+
+  #encoded(runs: readonly EncodedRun[], spans: readonly Span[], encodings: number): TextPlan['encoded'] {
+    const encoded: { run: EncodedRun; inner: Plan }[] = [];
+    let next = 0;
+    for (const run of runs) {
+      while (next < spans.length && spans[next]!.end <= run.start) next++;
+      if (next < spans.length && spans[next]!.start < run.end) continue;
+      encoded.push({ run, inner: this.#decoded(run.text, encodings) });
+    }
+    return encoded;
+  }
+
+  #decoded(text: string, encodings: number): Plan {
+    if (encodings >= this.settings.limits.encodings) {
       // At the bound only what would have to be decoded further is a danger; plain text is read as text.
       if (base64Runs(text).length > 0 || jsonWithin(text) !== undefined) throw new RefusedError('too_many_encodings');
-      return this.#text(text, false, false, encodings + 1);
+      return this.#text(text, traitsOf(text), false, false, encodings + 1);
     }
-    return this.plan(text, {
-      ...ROOT,
-      rule: { path: [], action: 'scan', type: 'TEXT' },
-      path: ['\0decoded'],
-      encodings: encodings + 1,
-    });
+    const rule: FieldRule = { path: [], action: 'scan', type: 'TEXT' };
+    return this.plan(text, { ...ROOT, rule, path: ['\0decoded'], encodings: encodings + 1 }, '', '');
   }
 
   #whole(text: string, type: EntityType, detector: string, action: 'redact' | 'pseudonymise' | undefined): Plan {
@@ -227,18 +239,13 @@ class Planner {
     return { kind: 'whole', text, type, detector, action: action ?? (set === 'redact' ? 'redact' : 'pseudonymise') };
   }
 
-  #below(around: Around, segment: string | number, field: string, parent: string): Around {
-    // Paths are kept for rules only.
-    const path = this.#paths ? [...around.path, String(segment)] : around.path;
-    return {
-      path,
-      field,
-      parent,
-      things: around.things,
-      secret: around.secret,
-      rule: around.rule,
-      encodings: around.encodings,
-      depth: around.depth + 1,
-    };
+  #inside(around: Around): Around {
+    const { path, things, secret, rule, encodings, depth } = around;
+    return { path, things, secret, rule, encodings, depth: depth + 1 };
+  }
+
+  /** Paths are kept for rules only. */
+  #at(inside: Around, segment: string | number): Around {
+    return this.#rules ? { ...inside, path: [...inside.path, String(segment)] } : inside;
   }
 }

@@ -16,8 +16,19 @@ const LONGEST_PSEUDONYM = 64;
 /** The key of one tenant, derived (HKDF, RFC 5869) from the key of the installation: at least 16 bytes, which should be random. */
 export function tenantKey(key: Uint8Array, tenant: string): Uint8Array {
   if (key.length < 16) throw new RangeError('The key for pseudonyms must have 16 bytes at least.');
-  return new Uint8Array(hkdfSync('sha256', key, 'callboard/redaction', `tenant\0${tenant}`, 32));
+  let derived = keysOfTenants.get(key);
+  if (derived === undefined || derived.size >= MOST_REMEMBERED) keysOfTenants.set(key, (derived = new Map()));
+  let made = derived.get(tenant);
+  if (made === undefined) {
+    made = new Uint8Array(hkdfSync('sha256', key, 'callboard/redaction', `tenant\0${tenant}`, 32));
+    derived.set(tenant, made);
+  }
+  return made;
 }
+
+/** Deriving a key takes as long as redacting a small event. */
+const keysOfTenants = new WeakMap<Uint8Array, Map<string, Uint8Array>>();
+const MOST_REMEMBERED = 1024;
 
 export class Pseudonyms {
   readonly #taken = new Map<string, string>();

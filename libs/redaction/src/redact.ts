@@ -141,6 +141,8 @@ function textsOf(plan: Plan): string[] {
   switch (plan.kind) {
     case 'text':
       return [...(plan.settings.strongOnly ? [] : [plan.text]), ...plan.encoded.flatMap(({ inner }) => textsOf(inner))];
+    case 'quiet':
+      return plan.identifier ? [] : [plan.text];
     case 'json':
       return textsOf(plan.inner);
     case 'array':

@@ -5,8 +5,9 @@
 import type { KnownValues } from './known-values.js';
 import { RefusedError, type Limits } from './limits.js';
 import type { Plan, TextPlan } from './plan.js';
-import type { Policy } from './policy/policy.js';
+import { switchedOff, type Policy } from './policy/policy.js';
 import type { Pseudonyms } from './pseudonyms.js';
+import { traitsOf } from './text/chars.js';
 import { outsidePlaceholders } from './text/placeholder.js';
 import { merge, scan } from './text/scan.js';
 import { toOriginal, viewsOf, type View } from './text/views.js';
@@ -30,15 +31,17 @@ const NO_KEYS = new Set<string | number>(['#json', '#base64', '#attributes']);
 
 export class Renderer {
   readonly findings: Finding[] = [];
+  readonly #path: (string | number)[] = [];
+  readonly #off: ReadonlySet<string>;
 
   constructor(
     private readonly policy: Policy,
     private readonly limits: Limits,
     private readonly pseudonyms: Pseudonyms,
     private readonly known: KnownValues,
-  ) {}
-
-  readonly #path: (string | number)[] = [];
+  ) {
+    this.#off = switchedOff(policy);
+  }
 
   /** undefined for a dropped value. */
   value(plan: Plan): Json | undefined {
@@ -50,6 +53,8 @@ export class Renderer {
       case 'whole':
         this.#note(plan.type, plan.detector, plan.action, plan.text.length);
         return this.#placeholder(plan.type, plan.text, plan.action);
+      case 'quiet':
+        return this.known.size === 0 ? plan.text : this.#quiet(plan);
       case 'text':
         return this.#text(plan);
       case 'json': {
@@ -58,7 +63,7 @@ export class Renderer {
         return this.findings.length === before && inner !== undefined ? plan.text : JSON.stringify(inner ?? null);
       }
       case 'array':
-        return plan.items.map((item, i) => this.#below(i, item) ?? null);
+        return this.#array(plan);
       case 'object':
         return this.#object(plan);
     }
@@ -76,24 +81,35 @@ export class Renderer {
     return value;
   }
 
+  /** A list or an object in which nothing changed is given back itself. */
+  #array(plan: Extract<Plan, { kind: 'array' }>): Json {
+    const made = plan.items.map((item, i) => this.#below(i, item) ?? null);
+    return made.every((value, i) => value === plan.value[i]) ? plan.value : made;
+  }
+
   #object(plan: Extract<Plan, { kind: 'object' }>): Json {
-    const made: { [key: string]: Json } = {};
-    for (const member of plan.members) {
+    let made: { [key: string]: Json } | undefined;
+    const { members, value: original } = plan;
+    for (let i = 0; i < members.length; i++) {
+      const member = members[i]!;
       const before = this.findings.length;
-      let key = member.keyPlan === undefined ? member.key : this.#text(member.keyPlan);
-      if (key !== member.key) {
-        for (let n = 2, wanted = key; Object.hasOwn(made, key); n++) key = `${wanted}#${n}`;
+      let key = member.keyPlan === undefined ? member.key : (this.value(member.keyPlan) as string);
+      const renamed = key !== member.key;
+      if (made !== undefined || renamed) for (let n = 2, wanted = key; has(made, key); n++) key = `${wanted}#${n}`;
+      if (renamed) {
         for (const finding of this.findings.slice(before))
           Object.assign(finding, { path: this.#pointer(key), key: true });
       }
       const value = this.#below(key, member.value);
-      if (value === undefined) continue;
-      // By assignment this one key would be lost.
-      if (key === '__proto__')
-        Object.defineProperty(made, key, { value, enumerable: true, writable: true, configurable: true });
-      else made[key] = value;
+      if (made === undefined && !renamed && value === original[member.key]) continue;
+      if (made === undefined) {
+        made = {};
+        for (let k = 0; k < i; k++) put(made, members[k]!.key, original[members[k]!.key]!);
+        for (let n = 2, wanted = key; has(made, key); n++) key = `${wanted}#${n}`;
+      }
+      if (value !== undefined) put(made, key, value);
     }
-    return made;
+    return made ?? original;
   }
 
   /** A number is cut only as a whole, where it is a known value. */
@@ -105,6 +121,20 @@ export class Renderer {
     const action = this.#action(span.detector);
     this.#note(span.type, span.detector, action, text.length);
     return this.#placeholder(span.type, span.value ?? text, action);
+  }
+
+  /** A text without findings of its own may hold what is known from elsewhere. */
+  #quiet({ text, identifier, pairs }: Extract<Plan, { kind: 'quiet' }>): string {
+    if (!this.known.mayBeIn(pairs)) return text;
+    const found = mergeFound(this.known.find(text, identifier), text);
+    if (found.length === 0) return text;
+    return this.#settle(
+      this.#replace(
+        text,
+        found.map((span) => ({ span })),
+      ),
+      { identifier, settings: { off: this.#off, strongOnly: identifier } },
+    );
   }
 
   #text(plan: TextPlan): string {
@@ -128,13 +158,14 @@ export class Renderer {
   }
 
   /** Text that was cut reads differently, and a detector may find more in it: again, until nothing is found. */
-  #settle(text: string, plan: TextPlan): string {
+  #settle(text: string, plan: Pick<TextPlan, 'identifier' | 'settings'>): string {
     let settled = text;
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const views = viewsOf(settled);
+      const traits = traitsOf(settled);
+      const views = viewsOf(settled, traits);
       const found = mergeFound(
         [
-          ...scan(settled, { off: plan.settings.off, strongOnly: plan.settings.strongOnly }, views),
+          ...scan(settled, { off: plan.settings.off, strongOnly: plan.settings.strongOnly }, traits, views),
           ...this.#known(settled, views, plan.identifier),
         ],
         settled,
@@ -193,6 +224,17 @@ export class Renderer {
     if (this.findings.length >= this.limits.findings) throw new RefusedError('too_many_findings');
     this.findings.push({ path: this.#pointer(), type, detector, action, length });
   }
+}
+
+function has(object: object | undefined, key: string): boolean {
+  return object !== undefined && Object.hasOwn(object, key);
+}
+
+function put(object: { [key: string]: Json }, key: string, value: Json): void {
+  // By assignment this one key would be lost.
+  if (key === '__proto__')
+    Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+  else object[key] = value;
 }
 
 type Found = Span & { value?: string };

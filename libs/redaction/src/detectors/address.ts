@@ -3,6 +3,7 @@
  * its label, `lives at 12 …`); from an anchor the address is read on to both sides, over numbers, capitalised words and line breaks, to the
  * end of the block.
  */
+import { CAPITAL, SPACE } from '../text/chars.js';
 import { places } from '../text/word-lists.js';
 import type { Word } from '../text/words.js';
 import type { Span } from '../types.js';
@@ -42,7 +43,7 @@ export const address: Detector = {
     const add = (start: number, end: number, kind: string): void => {
       spans.push({ start, end, type: 'ADDRESS', detector: `address.${kind}` });
     };
-    if (!traits.space || (traits.digits === 0 && !traits.capital)) return spans;
+    if ((traits.has & SPACE) === 0 || (traits.digits === 0 && (traits.has & CAPITAL) === 0)) return spans;
     if (traits.digits >= 4) {
       if (/[PFAD]PO|PSC|CMR|[pfad]po |psc |USN|Unit/.test(text))
         for (const match of text.matchAll(MILITARY)) add(match.index, match.index + match[0].length, 'military');

@@ -1,5 +1,5 @@
 /** E-mail addresses: an `@`, what may stand left of it, and a domain right of it; and the written-out form, `jane (at) example dot org`. */
-import { isDigit, isWordChar } from '../text/chars.js';
+import { AT, isDigit, isWordChar, WRITTEN } from '../text/chars.js';
 import type { Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
 
@@ -16,7 +16,7 @@ export const email: Detector = {
   detect(sample: Sample): Span[] {
     const { text } = sample;
     const spans: Span[] = [];
-    if (sample.traits.at) {
+    if ((sample.traits.has & AT) !== 0) {
       let floor = 0;
       for (let at = text.indexOf('@'); at !== -1; at = text.indexOf('@', at + 1)) {
         const start = localStart(text, at, floor);
@@ -29,7 +29,7 @@ export const email: Detector = {
         }
       }
     }
-    if (sample.lower().includes('at') && /\bdot\b|[([{<]\s?at/.test(sample.lower())) {
+    if ((sample.traits.has & WRITTEN) !== 0) {
       for (const match of sample.lower().matchAll(WRITTEN_OUT)) {
         spans.push({
           start: match.index,

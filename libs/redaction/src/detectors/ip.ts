@@ -2,6 +2,7 @@
  * IP and MAC addresses. Loopback, unspecified and mask addresses name nobody and stay; so do versions of four numbers, and the `::` of
  * program text.
  */
+import { COLON } from '../text/chars.js';
 import type { Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
 
@@ -26,7 +27,7 @@ export const ip: Detector = {
         spans.push({ start: match.index, end: match.index + match[0].length, type: 'IP', detector: 'ip.v4' });
       }
     }
-    if (traits.colon) {
+    if ((traits.has & COLON) !== 0) {
       for (const match of text.matchAll(V6)) {
         if (!isV6(match[0])) continue;
         spans.push({ start: match.index, end: match.index + match[0].length, type: 'IP', detector: 'ip.v6' });
@@ -41,7 +42,7 @@ export const mac: Detector = {
   type: 'MAC',
   strong: false,
   detect({ text, traits }: Sample): Span[] {
-    if (!traits.colon && traits.longestRun < 17 && traits.digits < 2) return [];
+    if ((traits.has & COLON) === 0 && traits.longestRun < 17 && traits.digits < 2) return [];
     return Array.from(text.matchAll(MAC), (match) => ({
       start: match.index,
       end: match.index + match[0].length,

@@ -5,6 +5,7 @@
 import { givenNames } from '../text/word-lists.js';
 import { fold } from '../text/words.js';
 import { isHarmless } from '../fields/harmless.js';
+import { COLON, EQUALS } from '../text/chars.js';
 import { meaningOf } from '../fields/field-names.js';
 import type { EntityType, Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
@@ -23,7 +24,7 @@ export const labelled: Detector = {
   type: 'SECRET',
   strong: false,
   detect({ text, traits }: Sample): Span[] {
-    if (!traits.colon && !traits.equals) return [];
+    if ((traits.has & (COLON | EQUALS)) === 0) return [];
     const spans: Span[] = [];
     let floor = 0;
     for (let i = 0; i < text.length; i++) {

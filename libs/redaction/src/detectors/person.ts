@@ -6,6 +6,7 @@
  * Not found: names in lower case without an introduction, rare names standing alone, and names that are words.
  */
 import { englishWords, familyNames, givenNames, places } from '../text/word-lists.js';
+import { BEYOND_ASCII, SPACE } from '../text/chars.js';
 import { fold, type Word } from '../text/words.js';
 import type { Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
@@ -25,7 +26,7 @@ export const person: Detector = {
   type: 'PERSON',
   strong: false,
   detect(sample: Sample): Span[] {
-    if (!sample.traits.space && !sample.traits.beyondAscii) return single(sample);
+    if ((sample.traits.has & (SPACE | BEYOND_ASCII)) === 0) return [];
     const words = sample.words();
     const spans: Span[] = [];
     for (let i = 0; i < words.length;) {
@@ -40,11 +41,6 @@ export const person: Detector = {
     return withEcho(sample, withList(sample, spans));
   },
 };
-
-/** A text that is one word: a name in a list of names says nothing by itself. */
-function single(_sample: Sample): Span[] {
-  return [];
-}
 
 /** The index after the last word of the capitalised words that follow each other from here, over initials and particles. */
 function chainAt(sample: Sample, words: Word[], from: number): number {

@@ -2,6 +2,7 @@
  * Credentials that carry the mark of who issued them. One search for all marks; at a hit, the run of characters that may follow is
  * read and judged: long enough, of the issuer's alphabet, and not the sample of a manual (`ghp_xxxxxxxx`).
  */
+import { anchor, MARK } from '../text/chars.js';
 import type { Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
 import { isFake } from './entropy.js';
@@ -161,6 +162,7 @@ const MARKS: [mark: string, least: number, varied?: boolean][] = [
 const BY_FIRST: (undefined | { mark: string; least: number; varied: boolean }[])[] = [];
 for (const [mark, least, varied] of [...MARKS].sort((a, b) => b[0].length - a[0].length)) {
   (BY_FIRST[mark.charCodeAt(0)] ??= []).push({ mark, least, varied: varied ?? false });
+  anchor(mark, MARK);
 }
 /** Characters of a run that are looked at to judge it. */
 const JUDGED = 128;
@@ -171,8 +173,7 @@ export const secretPrefix: Detector = {
   type: 'SECRET',
   strong: true,
   detect({ text, traits }: Sample): Span[] {
-    // Two kinds have a space or dots within; all are runs of twenty characters at least.
-    if (traits.longestRun < 10) return [];
+    if ((traits.has & MARK) === 0) return [];
     const spans: Span[] = [];
     let runEnd = 0;
     let previous = 0;

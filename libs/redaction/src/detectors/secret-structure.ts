@@ -1,10 +1,11 @@
 /** Credentials that are known by their form: private keys in PEM, JSON web tokens, passwords within URLs, Slack and Teams webhooks, HTTP authorization. */
+import { AT, DASHES, HOOK, JWT, SCHEME, SPACE } from '../text/chars.js';
 import type { Span } from '../types.js';
 import { isVariable } from '../fields/harmless.js';
 import type { Detector, Sample } from './detector.js';
 
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----/g;
-const JWT = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.(?:eyJ[A-Za-z0-9_-]{4,16384})?\.[A-Za-z0-9_-]{0,2048}/g;
+const JWT_CLOSED = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.(?:eyJ[A-Za-z0-9_-]{4,16384})?\.[A-Za-z0-9_-]{0,2048}/g;
 const JWT_OPEN = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{4,16384}/g;
 const WEBHOOK =
   /https:\/\/(?:hooks\.slack\.com\/(?:services|workflows|triggers)\/[\w/-]{8,120}|discord(?:app)?\.com\/api\/webhooks\/\d{10,24}\/[\w-]{20,120}|[\w-]{1,60}\.webhook\.office\.com\/[\w/@-]{20,300})/g;
@@ -22,17 +23,17 @@ export const secretStructure: Detector = {
     const add = (start: number, end: number, kind: string): void => {
       if (end > start) spans.push({ start, end, type: 'SECRET', detector: `secret_structure.${kind}` });
     };
-    if (text.includes('-----BEGIN')) privateKeys(text, add);
-    if (text.includes('eyJ')) {
-      for (const match of text.matchAll(JWT)) add(match.index, match.index + match[0].length, 'jwt');
+    if ((traits.has & DASHES) !== 0 && text.includes('-----BEGIN')) privateKeys(text, add);
+    if ((traits.has & JWT) !== 0) {
+      for (const match of text.matchAll(JWT_CLOSED)) add(match.index, match.index + match[0].length, 'jwt');
       for (const match of text.matchAll(JWT_OPEN)) add(match.index, match.index + match[0].length, 'jwt');
     }
-    if (text.includes(SCHEME_END)) {
-      if (traits.at) urlCredentials(text, add);
-      if (text.includes('https://'))
+    if ((traits.has & SCHEME) !== 0) {
+      if ((traits.has & AT) !== 0) urlCredentials(text, add);
+      if ((traits.has & HOOK) !== 0)
         for (const match of text.matchAll(WEBHOOK)) add(match.index, match.index + match[0].length, 'webhook');
     }
-    if (traits.space && traits.longestRun >= 16) {
+    if ((traits.has & SPACE) !== 0 && traits.longestRun >= 8) {
       for (const match of text.matchAll(BEARER)) {
         const token = match[1]!;
         const basic = /^basic/i.test(match[0]) && Buffer.from(token, 'base64').toString('latin1').includes(':');

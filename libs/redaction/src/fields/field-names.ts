@@ -83,6 +83,8 @@ export interface FieldMeaning {
   personParent: boolean;
   /** The words of the name, joined: `billing-email`. */
   normal: string;
+  /** The name itself holds nothing that a detector finds. */
+  plain: boolean;
 }
 
 const remembered = new Map<string, FieldMeaning>();
@@ -97,7 +99,8 @@ export function meaningOf(field: string): FieldMeaning {
   return meaning;
 }
 
-const NOTHING: FieldMeaning = { maybePerson: false, safe: false, personParent: false, normal: '' };
+const NOTHING: FieldMeaning = { maybePerson: false, safe: false, personParent: false, normal: '', plain: false };
+const PLAIN = /^[A-Za-z_$][A-Za-z_$-]{0,39}$/;
 
 function readName(field: string): FieldMeaning {
   if (field.length > LONGEST_NAME || field.includes('[')) return NOTHING;
@@ -117,6 +120,7 @@ function readName(field: string): FieldMeaning {
     safe,
     personParent: PERSON_PARENTS.has(normal) || PERSON_PARENTS.has(last),
     normal,
+    plain: PLAIN.test(field),
   };
 }
 

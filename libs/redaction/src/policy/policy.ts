@@ -76,3 +76,8 @@ function reach(pattern: readonly string[], path: readonly string[]): boolean[] {
 export function pathMatches(pattern: readonly string[], path: readonly string[]): boolean {
   return reach(pattern, path)[path.length]!;
 }
+
+/** Detectors that a policy does not want. */
+export function switchedOff({ detectors }: Policy): ReadonlySet<string> {
+  return new Set([...detectors].filter(([, action]) => action === 'off').map(([name]) => name));
+}

@@ -11,7 +11,7 @@ export interface EncodedRun {
 }
 
 /** Fewer characters decode to fewer than nine bytes: nothing that is looked for. */
-const SHORTEST_RUN = 12;
+export const SHORTEST_RUN = 12;
 
 /** Runs of base64 that hold readable text; where slashes separate segments of a path, each segment is tried. */
 export function base64Runs(text: string): EncodedRun[] {
@@ -102,8 +102,12 @@ function printable(byte: number): boolean {
   return (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13;
 }
 
+/** What JSON within a string begins with, spaces before it included. */
+const WITHIN = new Set([...'{["\t\n\r '].map((char) => char.charCodeAt(0)));
+
 /** The JSON that a string holds: an object, an array, or a string that was encoded once more. */
 export function jsonWithin(text: string): Json | undefined {
+  if (!WITHIN.has(text.charCodeAt(0))) return undefined;
   const trimmed = text.trim();
   const first = trimmed[0];
   const last = trimmed.at(-1);

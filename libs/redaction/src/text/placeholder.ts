@@ -16,6 +16,7 @@ export function placeholdersIn(text: string): { start: number; end: number }[] {
 }
 
 export function isPlaceholder(text: string): boolean {
+  if (text.charCodeAt(0) !== 91) return false;
   const [only] = placeholdersIn(text);
   return only !== undefined && only.start === 0 && only.end === text.length;
 }

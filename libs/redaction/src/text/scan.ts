@@ -5,7 +5,20 @@
 import { DETECTORS } from '../detectors/index.js';
 import type { Sample } from '../detectors/detector.js';
 import type { EntityType, Span } from '../types.js';
-import { traitsOf, type Traits } from './chars.js';
+import {
+  AT,
+  WRITTEN,
+  COLON,
+  DASHES,
+  DISGUISE,
+  EQUALS,
+  HOOK,
+  JWT,
+  MARK,
+  SPACE,
+  traitsOf,
+  type Traits,
+} from './chars.js';
 import { outsidePlaceholders } from './placeholder.js';
 import { toOriginal, viewsOf, type View } from './views.js';
 import { wordsOf, type Word } from './words.js';
@@ -40,45 +53,73 @@ const RANK: EntityType[] = [
 /** Shorter texts hold nothing that a detector finds. */
 const SHORTEST = 4;
 
-export function scan(text: string, settings: ScanSettings, views: readonly View[] = viewsOf(text)): Span[] {
+/** What no strong detector goes without, but for digits. */
+const STRONG = AT | MARK | JWT | DASHES | HOOK | SPACE | WRITTEN | DISGUISE;
+/** What no other detector goes without. */
+const WEAK = STRONG | COLON | EQUALS;
+/** The fewest digits that a strong detector looks at, and any does. */
+const FEW_DIGITS = 9;
+const FEWEST_DIGITS = 4;
+
+/** Whether a text holds nothing that a detector or another reading of it could find something in. Most strings of an event are such. */
+export function isQuiet(traits: Traits, text: string, strongOnly: boolean): boolean {
+  const { has, digits } = traits;
+  if (text.length < SHORTEST || isTime(text)) return true;
+  if (strongOnly || ((has & EQUALS) === 0 && isLink(text, traits))) return digits < FEW_DIGITS && (has & STRONG) === 0;
+  return digits < FEWEST_DIGITS && (has & WEAK) === 0;
+}
+
+/** `2026-03-04T05:06:07.890Z`: every event is full of them. */
+function isTime(text: string): boolean {
+  return (
+    text.length >= 19 && text.length <= 35 && text.charCodeAt(10) === 84 && text.charCodeAt(4) === 45 && TIME.test(text)
+  );
+}
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?$/;
+
+export function scan(
+  text: string,
+  settings: ScanSettings,
+  traits: Traits = traitsOf(text),
+  views: readonly View[] = viewsOf(text, traits),
+): Span[] {
   if (text.length < SHORTEST) return [];
-  const found = detect(text, settings);
+  const found = detect(new TextSample(text, traits), settings);
   for (const view of views) {
-    for (const span of detect(view.text, settings)) found.push({ ...span, ...toOriginal(view, span) });
+    for (const span of detect(new TextSample(view.text, traitsOf(view.text)), settings))
+      found.push({ ...span, ...toOriginal(view, span) });
   }
   if (settings.extra !== undefined) found.push(...settings.extra);
   if (found.length === 0) return found;
   return outsidePlaceholders(merge(found), text);
 }
 
-function detect(text: string, { off, strongOnly }: ScanSettings): Span[] {
-  const sample = new TextSample(text);
-  const { traits } = sample;
-  if (!traits.at && traits.digits < 3 && !traits.space && traits.longestRun < 10 && !traits.equals && !traits.colon)
-    return [];
+function detect(sample: Sample, { off, strongOnly }: ScanSettings): Span[] {
+  const { traits, text } = sample;
   const found: Span[] = [];
-  const weak = !strongOnly && !isLink(text, sample);
+  if (isQuiet(traits, text, strongOnly)) return found;
+  const weak = !strongOnly && !isLink(text, traits);
   for (const detector of DETECTORS) {
-    if (off.has(detector.name) || (!detector.strong && !weak && !(detector.name === 'labelled' && traits.equals)))
-      continue;
+    if (!detector.strong && !weak && !(detector.name === 'labelled' && (traits.has & EQUALS) !== 0)) continue;
+    if (off.has(detector.name)) continue;
     for (const span of detector.detect(sample)) if (span.end > span.start) found.push(span);
   }
   return found;
 }
 
 /** An address in the web without anything around it: its path is made of names of things. Its query is read as labelled values. */
-function isLink(text: string, { traits }: Sample): boolean {
-  return !traits.space && (text.startsWith('http://') || text.startsWith('https://'));
+export function isLink(text: string, { has }: Traits): boolean {
+  return (has & (SPACE | COLON)) === COLON && (text.startsWith('http://') || text.startsWith('https://'));
 }
 
 class TextSample implements Sample {
-  readonly traits: Traits;
   #words: Word[] | undefined;
   #lower: string | undefined;
 
-  constructor(readonly text: string) {
-    this.traits = traitsOf(text);
-  }
+  constructor(
+    readonly text: string,
+    readonly traits: Traits,
+  ) {}
 
   words(): Word[] {
     return (this.#words ??= wordsOf(this.text));

@@ -5,7 +5,7 @@
  *
  * One view is one pass over the text; doubly encoded text needs another, MAX_ROUNDS in all.
  */
-import { traitsOf } from './chars.js';
+import { DISGUISE, traitsOf, type Traits } from './chars.js';
 import { LOOK_ALIKES } from './look-alikes.js';
 
 const MAX_ROUNDS = 3;
@@ -37,14 +37,16 @@ const ENTITIES: Record<string, string> = {
   NewLine: '\n',
 };
 
+export const NO_VIEWS: readonly View[] = [];
+
 /** The readings of a text that differ from it, each made from the one before. */
-export function viewsOf(text: string): View[] {
+export function viewsOf(text: string, traits: Traits = traitsOf(text)): readonly View[] {
+  if ((traits.has & DISGUISE) === 0) return NO_VIEWS;
   const views: View[] = [];
   let current: View | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const source: string = current?.text ?? text;
-    const traits = traitsOf(source);
-    if (!traits.beyondAscii && !traits.percent && !traits.ampersand && !traits.backslash && !hasControl(source)) break;
+    if (current !== undefined && (traitsOf(source).has & DISGUISE) === 0) break;
     const next = decodeOnce(source);
     if (next.text === source) break;
     current = current === undefined ? next : compose(current, next);
@@ -66,10 +68,6 @@ function compose(outer: View, inner: View): View {
     ends[i] = outer.ends[inner.ends[i]! - 1]!;
   }
   return { text: inner.text, starts, ends };
-}
-
-function hasControl(text: string): boolean {
-  return text.includes('\u001b');
 }
 
 function decodeOnce(source: string): View {
