@@ -8,6 +8,12 @@ export interface ReadyFile {
   mcp_urls: string[];
   token: string;
   results_url: string;
+  /** Of the first ingestor; events go to `/events` and `/webhooks` below it. */
+  ingest_url: string;
+  /** Of every ingestor. */
+  ingest_urls: string[];
+  /** The bearer token of the source `local`. */
+  ingest_token: string;
   nats_url: string;
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;

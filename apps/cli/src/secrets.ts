@@ -11,6 +11,8 @@ export interface Secrets {
   requestStateKey: string;
   /** Key of the tokens with which far sides report; runners write them, front ends check them. */
   resultsKey: string;
+  /** The bearer token of the ingestor's source `local`. */
+  ingestToken: string;
 }
 
 interface KnownToken {
@@ -26,6 +28,7 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
     token: `cbt_${randomBytes(24).toString('base64url')}`,
     requestStateKey: randomBytes(32).toString('base64'),
     resultsKey: randomBytes(32).toString('base64'),
+    ingestToken: `cbi_${randomBytes(24).toString('base64url')}`,
     // A data dir that an earlier version made has not all of them.
     ...kept,
   };

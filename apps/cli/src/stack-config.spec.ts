@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import { Failure } from './failure.js';
-import { CONFIG_KEYS, DEFAULT_CONFIG, parseConfig, parsePort, parseReplicas, topologyOptions } from './stack-config.js';
+import {
+  APPS,
+  CONFIG_KEYS,
+  DEFAULT_CONFIG,
+  parseConfig,
+  parsePort,
+  parseReplicas,
+  topologyOptions,
+} from './stack-config.js';
 
 const wrong = (content: string) => {
   try {
@@ -17,11 +25,13 @@ describe('the configuration file', () => {
     const config = parseConfig(
       `
       port: 4444
+      ingest_port: 4445
       replicas: { action-runner: 3 }
       nats: { port: 4222, sync_interval: 2m, min_free_bytes: 67108864 }
       streams: { partitions: 32, retention_hours: 48, max_bytes: 1048576 }
       action_modules: ['@acme/actions', ./mine.mjs]
       adapters: ./adapters.yaml
+      sources: ./sources.yaml
       env:
         mcp-frontend: { CALLBOARD_LOG_LEVEL: debug, LIMIT: 5 }
       `,
@@ -29,11 +39,13 @@ describe('the configuration file', () => {
     );
     expect(config).toEqual({
       port: 4444,
-      replicas: { 'mcp-frontend': 1, 'action-runner': 3 },
+      ingestPort: 4445,
+      replicas: { ...DEFAULT_CONFIG.replicas, 'action-runner': 3 },
       nats: { port: 4222, syncInterval: '2m', minFreeBytes: 64 * 1024 ** 2 },
       topology: { partitions: 32, retentionMs: 48 * 3_600_000, maxBytes: 1048576 },
       actionModules: ['@acme/actions', './mine.mjs'],
       adapters: './adapters.yaml',
+      sources: './sources.yaml',
       env: { 'mcp-frontend': { CALLBOARD_LOG_LEVEL: 'debug', LIMIT: '5' } },
     });
     expect(topologyOptions(config)).toMatchObject({ partitions: 32, replicas: 1 });
@@ -48,7 +60,7 @@ describe('the configuration file', () => {
     expect(wrong('prot: 1')).toBe(`stack.yaml: there is no key prot. Known keys: ${CONFIG_KEYS.join(', ')}`);
     expect(wrong('nats: { prot: 1 }')).toMatch(/^stack\.yaml: there is no key nats\.prot\./);
     expect(wrong('replicas: { notifier: 2 }')).toBe(
-      'stack.yaml: replicas names an app that does not exist; the apps are mcp-frontend, action-runner',
+      `stack.yaml: replicas names an app that does not exist; the apps are ${APPS.join(', ')}`,
     );
   });
 

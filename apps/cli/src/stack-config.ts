@@ -8,12 +8,14 @@ import { DEFAULT_TOPOLOGY, type TopologyOptions } from '@callboard/jetstream';
 import { parseDocument } from 'yaml';
 import { Failure, messageOf } from './failure.js';
 
-export const APPS = ['mcp-frontend', 'action-runner'] as const;
+export const APPS = ['mcp-frontend', 'action-runner', 'event-ingestor'] as const;
 export type AppName = (typeof APPS)[number];
 
 export interface StackConfig {
   /** Port of the first front end; 0 takes any free one. */
   port: number;
+  /** Port of the first ingestor; 0 takes any free one. */
+  ingestPort: number;
   replicas: Record<AppName, number>;
   nats: {
     /** 0 takes any free one. */
@@ -28,13 +30,16 @@ export interface StackConfig {
   actionModules?: string[];
   /** The adapter file of the runners; absent when there is none. */
   adapters?: string;
+  /** The sources file of the ingestors; absent when there is none. */
+  sources?: string;
   /** More environment variables of an app. */
   env: Partial<Record<AppName, Record<string, string>>>;
 }
 
 export const DEFAULT_CONFIG: StackConfig = {
   port: 3333,
-  replicas: { 'mcp-frontend': 1, 'action-runner': 1 },
+  ingestPort: 0,
+  replicas: { 'mcp-frontend': 1, 'action-runner': 1, 'event-ingestor': 1 },
   nats: { port: 0, syncInterval: 'always', minFreeBytes: 256 * 1024 ** 2 },
   topology: {},
   env: {},
@@ -48,6 +53,7 @@ type Reader<T> = (value: unknown) => T;
 /** Every key of the file, and what it may hold. `docs/configuration.md` explains them; a test holds the two against each other. */
 const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   port: (value, into) => (into.port = port(value)),
+  ingest_port: (value, into) => (into.ingestPort = port(value)),
   replicas: (value, into) => Object.assign(into.replicas, mapOf(appName, replicaCount)(value)),
   'nats.port': (value, into) => (into.nats.port = port(value)),
   'nats.sync_interval': (value, into) => (into.nats.syncInterval = syncInterval(value)),
@@ -57,6 +63,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   'streams.max_bytes': (value, into) => (into.topology.maxBytes = integer(1024 ** 2, Number.MAX_SAFE_INTEGER)(value)),
   action_modules: (value, into) => (into.actionModules = listOf(text)(value)),
   adapters: (value, into) => (into.adapters = text(value)),
+  sources: (value, into) => (into.sources = text(value)),
   env: (value, into) => Object.assign(into.env, mapOf(appName, mapOf(variableName, text))(value)),
 };
 export const CONFIG_KEYS = Object.keys(KEYS);

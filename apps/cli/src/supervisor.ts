@@ -4,7 +4,7 @@
  * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
  * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
  * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then runners, then
- * nats-server. Not guaranteed: that a process which hangs without dying is replaced.
+ * ingestors, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
  */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -40,7 +40,11 @@ const NATS = 'nats-server';
 const HOST = '127.0.0.1';
 
 /** How long each app waits for what it has begun, unless CALLBOARD_DRAIN_TIMEOUT_MS says otherwise; then some time to end. */
-const DRAIN_MS: Record<AppName, number> = { 'mcp-frontend': 10_000, 'action-runner': 20_000 };
+const DRAIN_MS: Record<AppName, number> = {
+  'mcp-frontend': 10_000,
+  'action-runner': 20_000,
+  'event-ingestor': 10_000,
+};
 const END_MS = 5_000;
 
 export class Stack {
@@ -68,7 +72,7 @@ export class Stack {
     this.#nats = this.#member(NATS, (launch) => this.#startNats(launch));
     this.#disk = new DiskGuard(join(dataDir.paths.nats, 'store'), options.config.nats.minFreeBytes, {
       say: options.say,
-      onScarce: (scarce) => this.#tellFrontEnds(scarce),
+      onScarce: (scarce) => this.#tellEdges(scarce),
       restart: () => void this.#nats.running?.stop(),
     });
   }
@@ -81,6 +85,9 @@ export class Stack {
     const { config, say } = options;
     if (config.port !== 0 && !(await isFree(config.port))) {
       throw new Failure(`Port ${config.port} is taken. Choose another with --port N, or any free one with --port 0.`);
+    }
+    if (config.ingestPort !== 0 && !(await isFree(config.ingestPort))) {
+      throw new Failure(`Port ${config.ingestPort} is taken. Set another ingest_port, or 0 for any free one.`);
     }
     const binary = await resolveNatsServer({ onProgress: say });
     const dataDir = await DataDir.open(options.dataDir, options);
@@ -142,8 +149,11 @@ export class Stack {
     this.#disk.start();
   }
 
-  #tellFrontEnds(scarce: boolean): void {
-    for (const member of this.#apps.get('mcp-frontend') ?? []) member.running?.tell({ type: 'storage', scarce });
+  /** Those who take in what must be stored. */
+  #tellEdges(scarce: boolean): void {
+    for (const app of ['mcp-frontend', 'event-ingestor'] as const) {
+      for (const member of this.#apps.get(app) ?? []) member.running?.tell({ type: 'storage', scarce });
+    }
     // What could not be written while the disk was full.
     if (!scarce) void this.#writeReady();
   }
@@ -179,7 +189,11 @@ export class Stack {
 
   #appMember(app: AppName, instance: string, isFirst: boolean): Member<RunningApp> {
     // What the first process of this place was given, every later one is given again.
-    const ports = { http: isFirst ? this.#mcpPort : 0, ops: 0 };
+    const firstPort: Partial<Record<AppName, number>> = {
+      'mcp-frontend': this.#mcpPort,
+      'event-ingestor': this.options.config.ingestPort,
+    };
+    const ports = { http: (isFirst && firstPort[app]) || 0, ops: 0 };
     return this.#member(instance, async (launch) => {
       const env = this.#env(app, instance, ports);
       const drainMs = Number(env['CALLBOARD_DRAIN_TIMEOUT_MS'] || DRAIN_MS[app]) + END_MS;
@@ -208,6 +222,12 @@ export class Stack {
         CALLBOARD_RESULTS_KEY: this.#secrets.resultsKey,
         ...(config.adapters && { CALLBOARD_ADAPTERS: config.adapters }),
         ...(config.actionModules && { CALLBOARD_ACTION_MODULES: config.actionModules.join(',') }),
+      },
+      'event-ingestor': {
+        CALLBOARD_HTTP_HOST: HOST,
+        CALLBOARD_HTTP_PORT: String(ports.http),
+        CALLBOARD_INGEST_TOKEN: this.#secrets.ingestToken,
+        ...(config.sources && { CALLBOARD_SOURCES: config.sources }),
       },
     };
     return {
@@ -241,7 +261,7 @@ export class Stack {
       onStartFailed: (error, ms) => say(`${messageOf(error)}; next try in ${ms} ms`),
       onReplaced: () => {
         say(`${instance} is back`);
-        if (this.#disk.scarce) this.#tellFrontEnds(true);
+        if (this.#disk.scarce) this.#tellEdges(true);
         void this.#writeReady();
       },
     });
@@ -261,14 +281,19 @@ export class Stack {
   #describe(): ReadyFile {
     const nats = this.#nats.running!;
     const apps = [...this.#apps].map(([app, members]) => [app, members.map((member) => member.running!)] as const);
-    const frontends = apps.find(([app]) => app === 'mcp-frontend')![1];
-    const mcpUrls = frontends.map(({ ports }) => `http://${HOST}:${ports.http}/mcp`);
+    const urls = (of: AppName) =>
+      apps.find(([app]) => app === of)![1].map(({ ports }) => `http://${HOST}:${ports.http}`);
+    const mcpUrls = urls('mcp-frontend').map((url) => `${url}/mcp`);
+    const ingestUrls = urls('event-ingestor');
     const others = ['sre', 'operator', 'provisioner', 'service', 'eda'];
     return {
       mcp_url: mcpUrls[0]!,
       mcp_urls: mcpUrls,
       token: this.#secrets.token,
       results_url: mcpUrls[0]!.replace(/mcp$/, 'results'),
+      ingest_url: ingestUrls[0]!,
+      ingest_urls: ingestUrls,
+      ingest_token: this.#secrets.ingestToken,
       nats_url: nats.url,
       nats_users: Object.fromEntries(others.map((user) => [user, { creds: nats.credsFile(user) }])),
       metrics: Object.fromEntries(

@@ -21,6 +21,12 @@ export const ERROR_CODES = {
   invalid_messaging_field: { retryable: false, httpStatus: 400, title: 'A messaging field has a wrong type or value' },
   unknown_action: { retryable: false, httpStatus: 404, title: 'No such action is registered' },
   not_found: { retryable: false, httpStatus: 404, title: 'No such thing' },
+  invalid_event: {
+    retryable: false,
+    httpStatus: 400,
+    title: 'The event is not as CloudEvents and this server ask for',
+  },
+  invalid_signature: { retryable: false, httpStatus: 401, title: 'The signature is missing, wrong or too old' },
   payload_too_large: { retryable: false, httpStatus: 413, title: 'The request or its result is larger than allowed' },
   unauthorized: { retryable: false, httpStatus: 401, title: 'A valid token is required' },
   forbidden: { retryable: false, httpStatus: 403, title: 'Not allowed' },

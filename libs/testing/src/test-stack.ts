@@ -13,6 +13,9 @@ export interface ReadyFile {
   mcp_urls: string[];
   token: string;
   results_url: string;
+  ingest_url: string;
+  ingest_urls: string[];
+  ingest_token: string;
   nats_url: string;
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;

@@ -79,6 +79,8 @@ Callboard is ready, after ${seconds.toFixed(1)} s.
   Claude Code    claude mcp add --transport http callboard ${ready.mcp_url}
   Inspector      npx @modelcontextprotocol/inspector --cli ${ready.mcp_url} --transport http --method tools/list
 
+  Events         ${ready.ingest_url}/events/local takes CloudEvents; its token is ingest_token in ${here(paths.ready)}
+
   Look around    npx callboard actions list${dirOption}
                  npx callboard doctor${dirOption}
   nats CLI       nats --server ${ready.nats_url} --creds ${here(ready.nats_users['sre']!.creds)} stream ls

@@ -1,0 +1,80 @@
+/**
+ * What the ingestor is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows it, and
+ * each can be made by hand in a test.
+ */
+import { AckedPublisher, RawEvents, connectNats } from '@callboard/jetstream';
+import { Limit, watchLimit } from '@callboard/http';
+import type { Logger } from '@callboard/telemetry';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { IngestorConfig } from './config.js';
+import { IngestEdge } from './ingest-edge.js';
+import { Ingest } from './ingest.js';
+import { IngestMetrics } from './metrics.js';
+import type { SenderSource, Source } from './sources.js';
+
+export const NATS = Symbol('nats');
+const LOGGER = Symbol('logger');
+const SOURCES = Symbol('sources');
+const RETRY_MS = 1_000;
+
+@Module({})
+export class AppModule {
+  static with(config: IngestorConfig, sources: readonly Source[], log: Logger): DynamicModule {
+    return {
+      module: AppModule,
+      providers: [
+        { provide: IngestorConfig, useValue: config },
+        { provide: SOURCES, useValue: sources },
+        { provide: LOGGER, useValue: log },
+        { provide: NATS, inject: [IngestorConfig], useFactory: openNats },
+        { provide: AckedPublisher, inject: [NATS], useFactory: (nc: NatsConnection) => new AckedPublisher(nc) },
+        { provide: RawEvents, inject: [AckedPublisher], useFactory: (acks: AckedPublisher) => new RawEvents(acks) },
+        { provide: Ingest, inject: [RawEvents, IngestorConfig, LOGGER], useFactory: ingest },
+        { provide: IngestEdge, inject: [IngestorConfig, SOURCES, Ingest, LOGGER], useFactory: ingestEdge },
+        { provide: Shutdown, inject: [NATS, AckedPublisher], useFactory: shutdown },
+      ],
+    };
+  }
+}
+
+function openNats(config: IngestorConfig): Promise<NatsConnection> {
+  return connectNats({
+    servers: config.natsUrl,
+    user: 'event-ingestor',
+    name: config.instance,
+    ...(config.natsCreds && { credsFile: config.natsCreds }),
+  });
+}
+
+function ingest(raw: RawEvents, config: IngestorConfig, log: Logger): Ingest {
+  return new Ingest(raw, config.storeTimeoutMs, log);
+}
+
+function ingestEdge(config: IngestorConfig, sources: readonly Source[], ingest: Ingest, log: Logger): IngestEdge {
+  return new IngestEdge(
+    config,
+    sources.filter((source): source is SenderSource => source.type !== 'backstage_bus'),
+    ingest,
+    watchLimit(new Limit('requests', config.maxRequests, RETRY_MS)),
+    watchLimit(new Limit('request bytes', config.maxRequestBytes, RETRY_MS)),
+    new IngestMetrics(sources.map(({ name }) => name)),
+    (error) => log.error({ err: error }, 'a request met a fault inside'),
+  );
+}
+
+/** Stops, once nothing is served any more, what the parts share. */
+class Shutdown implements OnApplicationShutdown {
+  constructor(private readonly stop: () => Promise<void>) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.stop();
+  }
+}
+
+function shutdown(nc: NatsConnection, publisher: AckedPublisher): Shutdown {
+  return new Shutdown(async () => {
+    publisher.close();
+    await nc.drain();
+  });
+}

@@ -1,0 +1,229 @@
+/**
+ * The edge: everything that is checked before an event is stored, cheapest first, in the order of `#admit` and then `#receive`.
+ *
+ *   POST /events/<source>     CloudEvents in any mode; the token before the body
+ *   POST /events, or /        the same, where there is exactly one such source
+ *   POST /webhooks/<source>   a webhook; the signature before what is in the body
+ *
+ * 202 means that every event of the request is durable. Any other answer is a problem (RFC 9457) with a stable code; one to a batch says
+ * of each event what became of it. No answer repeats anything of the request, and a second delivery is answered as the first.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CallboardError, ERROR_CODES } from '@callboard/envelope';
+import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
+import { answerProblem, readBody, sendJson, type Limit, type ProblemOptions } from '@callboard/http';
+import { modeOf, readCloudEvents, type Mode } from './cloud-events.js';
+import type { Fate, Ingest } from './ingest.js';
+import { keyAt } from './key-at.js';
+import type { IngestMetrics } from './metrics.js';
+import { OversizedEvent, type ReadEvent, type ReadLimits } from './read-event.js';
+import type { CloudEventsSource, SenderSource, WebhookSource } from './sources.js';
+import { readWebhook, takesMediaType } from './webhooks.js';
+
+export interface IngestEdgeOptions extends ReadLimits {
+  maxBodyBytes: number;
+}
+
+const PATH = /^\/(?:(events|webhooks)(?:\/([a-z0-9_-]{1,64}))?)?\/?$/;
+/** RFC 6750: the scheme is case-insensitive. */
+const BEARER = /^Bearer +(\S+) *$/i;
+const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="callboard events"' };
+
+/** How the body of an admitted request is read. */
+type Reading = (body: Buffer) => (ReadEvent | InvalidEvent | OversizedEvent)[];
+
+/** A refusal under another status than that of its code. */
+class Refusal extends Error {
+  constructor(
+    readonly error: CallboardError,
+    readonly options: ProblemOptions,
+  ) {
+    super(error.message);
+  }
+}
+
+export class IngestEdge {
+  readonly #sources: ReadonlyMap<string, SenderSource>;
+  readonly #onlySource: string | undefined;
+  readonly #tokens = new Map<string, Buffer[]>();
+
+  constructor(
+    private readonly options: IngestEdgeOptions,
+    sources: readonly SenderSource[],
+    private readonly ingest: Ingest,
+    private readonly requests: Limit,
+    /** Bytes of the bodies of all requests that are being served. */
+    private readonly bodies: Limit,
+    private readonly metrics: IngestMetrics,
+    private readonly report: (error: unknown) => void,
+  ) {
+    this.#sources = new Map(sources.map((source) => [source.name, source]));
+    const takers = sources.filter((source): source is CloudEventsSource => source.type === 'cloudevents');
+    if (takers.length === 1) this.#onlySource = takers[0]!.name;
+    for (const { name, tokens } of takers) this.#tokens.set(name, tokens.map(digest));
+  }
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    let source: SenderSource | undefined;
+    try {
+      source = this.#sourceOf(req);
+      this.#admit(source, req, res);
+    } catch (error) {
+      this.#refuse(res, source, error);
+    }
+  }
+
+  #sourceOf({ url = '/', method }: IncomingMessage): SenderSource {
+    const match = PATH.exec(url.split('?', 1)[0]!);
+    const kind = match?.[1] ?? 'events';
+    const source = match && this.#sources.get(match[2] ?? this.#onlySource ?? '');
+    if (!source || (source.type === 'cloudevents') !== (kind === 'events')) {
+      throw new CallboardError(
+        'not_found',
+        'The path is /events/SOURCE or /webhooks/SOURCE, with a source of this server',
+      );
+    }
+    if (method === 'POST') return source;
+    throw new Refusal(new CallboardError('invalid_request', 'Only POST is allowed'), {
+      status: 405,
+      headers: { Allow: 'POST' },
+    });
+  }
+
+  #admit(source: SenderSource, req: IncomingMessage, res: ServerResponse): void {
+    const startedAt = performance.now();
+    if ((req.headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
+      throw new Refusal(new CallboardError('invalid_request', 'Content-Encoding must be identity'), {
+        status: 415,
+        headers: { 'Accept-Encoding': 'identity' },
+      });
+    }
+    const read = source.type === 'cloudevents' ? this.#events(source, req) : this.#webhook(source, req);
+    if (!this.requests.tryTake()) throw this.requests.refusal();
+    let kept = 0;
+    const keep = (bytes: number) => {
+      if (!this.bodies.tryTake(bytes)) return false;
+      kept += bytes;
+      return true;
+    };
+    res.once('close', () => {
+      this.requests.release();
+      this.bodies.release(kept);
+      this.metrics.observe(source.name, (performance.now() - startedAt) / 1_000);
+    });
+    readBody(req, this.options.maxBodyBytes, keep, (end) => {
+      if (end.kind === 'too_large') this.#refuse(res, source, new CallboardError('payload_too_large'));
+      else if (end.kind === 'no_room') this.#refuse(res, source, this.bodies.refusal());
+      else if (end.kind === 'read') {
+        this.#receive(source, res, () => read(end.bytes)).catch((error: unknown) => this.#refuse(res, source, error));
+      }
+    });
+  }
+
+  #events(source: CloudEventsSource, req: IncomingMessage): Reading {
+    if (!this.#isAuthorised(source, req)) {
+      throw new Refusal(new CallboardError('unauthorized'), { headers: CHALLENGE });
+    }
+    const mode: Mode | undefined = modeOf(req);
+    if (!mode) {
+      const what =
+        'Send application/cloudevents+json or application/cloudevents-batch+json in UTF-8, or the ce- headers of the binary mode';
+      throw new Refusal(new CallboardError('invalid_request', what), { status: 415 });
+    }
+    return (body) => readCloudEvents(req, body, mode, this.options);
+  }
+
+  #webhook(source: WebhookSource, req: IncomingMessage): Reading {
+    if (!takesMediaType(source, req.headers['content-type'])) {
+      throw new Refusal(new CallboardError('invalid_request', 'Content-Type must be application/json'), {
+        status: 415,
+      });
+    }
+    return (body) => [readWebhook(source, req, body, this.options)];
+  }
+
+  /** Of equal length whatever was sent, and compared in constant time. */
+  #isAuthorised({ name }: CloudEventsSource, { headers }: IncomingMessage): boolean {
+    const token = BEARER.exec(headers.authorization ?? '')?.[1];
+    if (token === undefined) return false;
+    const given = digest(token);
+    return this.#tokens.get(name)!.some((known) => timingSafeEqual(known, given));
+  }
+
+  async #receive(source: SenderSource, res: ServerResponse, read: () => ReturnType<Reading>): Promise<void> {
+    const readings = read();
+    const fates = new Array<Fate>(readings.length);
+    const events: SourcedEvent[] = [];
+    const places: number[] = [];
+    readings.forEach((reading, i) => {
+      const refusal = reading instanceof Error ? toRefusal(reading) : refusalOfTopic(source, reading);
+      if (refusal) {
+        fates[i] = { kind: 'refused', error: refusal };
+        return;
+      }
+      places.push(i);
+      events.push(toSourced(source, reading as ReadEvent));
+    });
+    const taken = await this.ingest.take(events);
+    taken.forEach((fate, i) => (fates[places[i]!] = fate));
+    for (const fate of fates) {
+      this.metrics.count(source.name, fate.kind === 'refused' ? fate.error.code : fate.kind);
+    }
+    answer(res, fates);
+  }
+
+  #refuse(res: ServerResponse, source: SenderSource | undefined, thrown: unknown): void {
+    const [error, options] = this.#problemOf(thrown);
+    this.metrics.count(source?.name, error.code);
+    answerProblem(res, error, options);
+  }
+
+  #problemOf(thrown: unknown): [CallboardError, ProblemOptions] {
+    if (thrown instanceof Refusal) return [thrown.error, thrown.options];
+    if (thrown instanceof CallboardError) return [thrown, {}];
+    if (thrown instanceof InvalidEvent || thrown instanceof OversizedEvent) return [toRefusal(thrown), {}];
+    this.report(thrown);
+    return [new CallboardError('internal'), {}];
+  }
+}
+
+function toRefusal(error: Error): CallboardError {
+  return new CallboardError(error instanceof OversizedEvent ? 'payload_too_large' : 'invalid_event', error.message);
+}
+
+function refusalOfTopic({ topics }: SenderSource, reading: ReadEvent): CallboardError | undefined {
+  const { type } = reading.attributes;
+  const may = topics.some((topic) => (topic.endsWith('*') ? type.startsWith(topic.slice(0, -1)) : type === topic));
+  return may ? undefined : new CallboardError('forbidden', 'The source may not send events of this type');
+}
+
+function toSourced({ name, tenantId, key }: SenderSource, { attributes, data, json }: ReadEvent): SourcedEvent {
+  return {
+    tenantId,
+    sourceName: name,
+    key: keyAt(key, json) ?? orderingKeyOf(attributes, json),
+    attributes,
+    data,
+  };
+}
+
+/** One answer for all of them: the names that they go by, or the problem, with what became of each. */
+function answer(res: ServerResponse, fates: readonly Fate[]): void {
+  const errors = fates.flatMap((fate) => (fate.kind === 'refused' ? [fate.error] : []));
+  if (errors.length === 0) {
+    return sendJson(res, 202, { events: fates.map((fate) => fate.kind !== 'refused' && fate.event) });
+  }
+  // What is worth sending again makes the whole worth it: what was stored is known then.
+  const error = errors.find(({ retryable }) => retryable) ?? errors[0]!;
+  answerProblem(res, error, fates.length === 1 ? {} : { more: { results: fates.map(resultOf) } });
+}
+
+function resultOf(fate: Fate): object {
+  if (fate.kind !== 'refused') return { status: 202, event: fate.event };
+  return { status: ERROR_CODES[fate.error.code].httpStatus, ...fate.error.toBody() };
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

@@ -1,0 +1,51 @@
+import 'reflect-metadata';
+import { loadConfig } from '@callboard/config';
+import { HttpServer } from '@callboard/http';
+import { watchConnection } from '@callboard/jetstream';
+import {
+  OpsServer,
+  announceReady,
+  createLogger,
+  nestLogger,
+  onStorageScarce,
+  stopOnSignal,
+} from '@callboard/telemetry';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { NestFactory } from '@nestjs/core';
+import { AppModule, NATS } from './app.module.js';
+import { IngestorConfig } from './config.js';
+import { IngestEdge } from './ingest-edge.js';
+import { Ingest } from './ingest.js';
+import { openSources } from './sources.js';
+
+const config = loadConfig(IngestorConfig);
+const log = createLogger('event-ingestor', config.instance);
+const sources = await openSources(config, process.env);
+
+const app = await NestFactory.createApplicationContext(AppModule.with(config, sources, log), {
+  logger: nestLogger(log),
+});
+const edge = app.get(IngestEdge);
+const http = new HttpServer({ ...config, host: config.httpHost, port: config.httpPort }, (req, res) =>
+  edge.handle(req, res),
+);
+onStorageScarce((scarce) => {
+  app.get(Ingest).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
+});
+let serving = true;
+const isConnected = watchConnection(app.get<NatsConnection>(NATS));
+const ops = new OpsServer({
+  host: config.opsHost,
+  port: config.opsPort,
+  readiness: () => serving && isConnected(),
+});
+const ports = { http: await http.start(), ops: await ops.start() };
+announceReady(ports);
+log.info({ http_port: ports.http, ops_port: ports.ops, sources: sources.length }, 'running');
+
+stopOnSignal(log, async () => {
+  serving = false;
+  await http.stop(config.drainTimeoutMs);
+  await app.close();
+  await ops.stop();
+});

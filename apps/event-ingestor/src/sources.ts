@@ -1,0 +1,273 @@
+/**
+ * The sources: from whom events are taken, on whose behalf, and how each proves that it is who it says. One YAML file, read once at start-up.
+ *
+ * Secrets are not written into the file. `{ env: NAME }` or `{ file: PATH }` says where one is; one that is not there is a mistake like any
+ * other. Where a list of them is given, each is good: so that a new one can be put beside an old one before the sender changes.
+ */
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { YamlFile, httpUrl, record, shapeOf } from '@callboard/config';
+import { SOURCE_NAME, TOPIC } from '@callboard/events';
+
+interface SourceBase {
+  name: string;
+  tenantId: string;
+}
+
+/** A source that sends, to us. */
+interface SenderBase extends SourceBase {
+  /** Topics that it may send; `*` at the end stands for any text. */
+  topics: readonly string[];
+  /** JSON pointers into the data; the first that leads to text or a number is the ordering key. */
+  key: readonly string[];
+}
+
+export interface CloudEventsSource extends SenderBase {
+  type: 'cloudevents';
+  /** Bearer tokens. */
+  tokens: readonly string[];
+}
+
+export interface WebhookSource extends SenderBase {
+  type: 'webhook';
+  scheme: 'github' | 'standard-webhooks';
+  /** As HMAC takes them. */
+  secrets: readonly Uint8Array[];
+  /** How far a signed time may be from now. GitHub signs none. */
+  maxAgeMs: number;
+}
+
+/** The events bus of a Backstage backend, which is asked for its events. */
+export interface BackstageBusSource extends SourceBase {
+  type: 'backstage_bus';
+  /** Of the events plug-in's API: `https://backstage.example.com/api/events`. */
+  baseUrl: string;
+  /** An external-access token. */
+  token: string;
+  topics: readonly string[];
+  subscriptionId: string;
+}
+
+export type SenderSource = CloudEventsSource | WebhookSource;
+export type Source = SenderSource | BackstageBusSource;
+
+/** What is wrong with the sources file. */
+export class SourcesError extends Error {
+  override readonly name = 'SourcesError';
+}
+
+type SecretRef = { env: string } | { file: string };
+
+interface WrittenBase {
+  name: string;
+  tenant: string;
+}
+interface WrittenSender extends WrittenBase {
+  topics: string[];
+  key: string | string[];
+}
+interface WrittenCloudEvents extends WrittenSender {
+  token: SecretRef | SecretRef[];
+}
+interface WrittenWebhook extends WrittenSender {
+  scheme: WebhookSource['scheme'];
+  secret: SecretRef | SecretRef[];
+  max_age_s?: number;
+}
+interface WrittenBus extends WrittenBase {
+  base_url: string;
+  token: SecretRef;
+  topics: string[];
+  subscription_id: string;
+}
+
+const text = { type: 'string', minLength: 1 };
+const secret = { type: 'object', properties: { env: text, file: text }, additionalProperties: false };
+const secrets = {
+  if: { type: 'array' },
+  then: { type: 'array', items: secret, minItems: 1, maxItems: 8 },
+  else: secret,
+};
+const pointer = { type: 'string', pattern: '^(/[^/]*)+$', maxLength: 256 };
+const base = {
+  name: { type: 'string', pattern: SOURCE_NAME.source },
+  tenant: { ...text, maxLength: 128, default: 'default' },
+};
+const sender = {
+  ...base,
+  topics: { type: 'array', items: { type: 'string', pattern: '^[^*]{0,128}\\*?$', minLength: 1 }, default: ['*'] },
+  key: { if: { type: 'array' }, then: { type: 'array', items: pointer, maxItems: 8 }, else: pointer, default: [] },
+};
+const type = (name: Source['type']) => ({ const: name });
+/** A time may be off by as much as this, unless the file says otherwise; what the standard's own libraries take. */
+const MAX_AGE_S = 300;
+
+const FILE = shapeOf<{ sources: { type: Source['type'] }[] }>(
+  record(
+    {
+      sources: {
+        type: 'array',
+        maxItems: 256,
+        items: {
+          type: 'object',
+          properties: { type: { enum: ['cloudevents', 'webhook', 'backstage_bus'] satisfies Source['type'][] } },
+          required: ['type'],
+        },
+      },
+    },
+    ['sources'],
+  ),
+);
+const CLOUDEVENTS = shapeOf<WrittenCloudEvents>(
+  record({ ...sender, type: type('cloudevents'), token: secrets }, ['name', 'token']),
+);
+const WEBHOOK = shapeOf<WrittenWebhook>(
+  record(
+    {
+      ...sender,
+      type: type('webhook'),
+      scheme: { enum: ['github', 'standard-webhooks'] satisfies WebhookSource['scheme'][] },
+      secret: secrets,
+      max_age_s: { type: 'integer', minimum: 1, maximum: 86_400 },
+    },
+    ['name', 'scheme', 'secret'],
+  ),
+);
+const BACKSTAGE_BUS = shapeOf<WrittenBus>(
+  record(
+    {
+      ...base,
+      type: type('backstage_bus'),
+      base_url: httpUrl,
+      token: secret,
+      topics: { type: 'array', items: { type: 'string', pattern: TOPIC.source }, minItems: 1, maxItems: 256 },
+      subscription_id: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,128}$', default: 'callboard' },
+    },
+    ['name', 'base_url', 'token', 'topics'],
+  ),
+);
+
+/** @throws SourcesError when the file, or what it names, cannot be used. */
+export async function readSources(path: string, env: NodeJS.ProcessEnv): Promise<Source[]> {
+  const content = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new SourcesError(`The sources file cannot be read: ${error.message}`);
+  });
+  return parseSources(content, path, env);
+}
+
+export function parseSources(content: string, path: string, env: NodeJS.ProcessEnv): Source[] {
+  const yaml = YamlFile.parse(content, path, SourcesError);
+  const reader = new SecretReader(yaml, dirname(resolve(path)), env);
+  const sources = yaml.check(FILE).sources.map(({ type }, i) => {
+    const place = ['sources', i];
+    switch (type) {
+      case 'cloudevents':
+        return cloudEventsSource(yaml.check(CLOUDEVENTS, place), reader, place);
+      case 'webhook':
+        return webhookSource(yaml.check(WEBHOOK, place), yaml, reader, place);
+      case 'backstage_bus':
+        return backstageBusSource(yaml.check(BACKSTAGE_BUS, place), reader, place);
+    }
+  });
+  sources.forEach(({ name }, i) => {
+    if (sources.findIndex((other) => other.name === name) !== i) {
+      throw yaml.mistake(['sources', i, 'name'], 'is the name of another source already');
+    }
+  });
+  return sources;
+}
+
+/**
+ * The sources of this process: those of the file, and `local` where there is a token for it and the file has no source of that name.
+ * @throws SourcesError when the file cannot be used, or when there is no source at all.
+ */
+export async function openSources(
+  { sources: path, ingestToken }: { sources: string; ingestToken: string },
+  env: NodeJS.ProcessEnv,
+): Promise<Source[]> {
+  const sources = path === '' ? [] : await readSources(path, env);
+  if (ingestToken !== '' && !sources.some(({ name }) => name === 'local')) sources.push(localSource(ingestToken));
+  if (sources.length > 0) return sources;
+  throw new SourcesError('There is no source to take events from: set CALLBOARD_SOURCES or CALLBOARD_INGEST_TOKEN');
+}
+
+function localSource(token: string): CloudEventsSource {
+  return { type: 'cloudevents', name: 'local', tenantId: 'default', topics: ['*'], key: [], tokens: [token] };
+}
+
+type Place = (string | number)[];
+
+function cloudEventsSource(written: WrittenCloudEvents, reader: SecretReader, place: Place): CloudEventsSource {
+  return { type: 'cloudevents', ...senderOf(written), tokens: reader.all([...place, 'token'], written.token) };
+}
+
+function webhookSource(written: WrittenWebhook, yaml: YamlFile, reader: SecretReader, place: Place): WebhookSource {
+  const { scheme, max_age_s: maxAge } = written;
+  if (maxAge !== undefined && scheme === 'github') {
+    throw yaml.mistake([...place, 'max_age_s'], 'cannot be kept: GitHub signs no time; remove it');
+  }
+  const secrets = reader.all([...place, 'secret'], written.secret).map((value) => {
+    const key = scheme === 'github' ? Buffer.from(value) : standardKey(value);
+    if (key) return key;
+    throw yaml.mistake([...place, 'secret'], 'must lead to "whsec_" and 24 to 64 bytes in base64');
+  });
+  return { type: 'webhook', ...senderOf(written), scheme, secrets, maxAgeMs: (maxAge ?? MAX_AGE_S) * 1_000 };
+}
+
+function backstageBusSource(written: WrittenBus, reader: SecretReader, place: Place): BackstageBusSource {
+  const { name, tenant, base_url: baseUrl, token, topics, subscription_id: subscriptionId } = written;
+  const [read] = reader.all([...place, 'token'], token);
+  return {
+    type: 'backstage_bus',
+    name,
+    tenantId: tenant,
+    baseUrl: baseUrl.replace(/\/$/, ''),
+    token: read!,
+    topics,
+    subscriptionId,
+  };
+}
+
+function senderOf({ name, tenant, topics, key }: WrittenSender): SenderBase {
+  return { name, tenantId: tenant, topics, key: [key].flat() };
+}
+
+/** As the standard writes its symmetric secrets. */
+function standardKey(value: string): Uint8Array | undefined {
+  const base64 = value.replace(/^whsec_/, '');
+  const key = Buffer.from(base64, 'base64');
+  return key.toString('base64') === base64 && key.length >= 24 && key.length <= 64 ? key : undefined;
+}
+
+/** Finds what the file only names. */
+class SecretReader {
+  constructor(
+    private readonly yaml: YamlFile,
+    private readonly folder: string,
+    private readonly env: NodeJS.ProcessEnv,
+  ) {}
+
+  all(place: Place, refs: SecretRef | SecretRef[]): string[] {
+    return Array.isArray(refs) ? refs.map((ref, i) => this.#read([...place, i], ref)) : [this.#read(place, refs)];
+  }
+
+  #read(place: Place, ref: SecretRef): string {
+    if ('env' in ref === 'file' in ref) {
+      throw this.yaml.mistake(place, 'must have one of env and file: where the secret is');
+    }
+    if ('env' in ref) {
+      const value = this.env[ref.env];
+      if (value) return value;
+      throw this.yaml.mistake([...place, 'env'], 'names an environment variable that is not set');
+    }
+    let value: string;
+    try {
+      value = readFileSync(resolve(this.folder, ref.file), 'utf8').trim();
+    } catch {
+      throw this.yaml.mistake([...place, 'file'], 'names a file that cannot be read');
+    }
+    if (value !== '') return value;
+    throw this.yaml.mistake([...place, 'file'], 'names a file that is empty');
+  }
+}
