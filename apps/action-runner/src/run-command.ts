@@ -41,6 +41,7 @@ import {
   type InputExchange,
   type OutcomePublisher,
   type ProgressLog,
+  backOffMs,
 } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
 import type { RunnerMetrics } from './metrics.js';
@@ -511,10 +512,10 @@ function isExpired(command: CommandEnvelope): boolean {
   return Date.now() >= Date.parse(command.deadline_at);
 }
 
-/** Milliseconds before the next attempt: doubled from attempt to attempt, at random between the half and the whole. */
+/** Milliseconds before the next attempt. */
 function backoffOf(action: ActionDefinition, attempt: number): number {
   const { backoff_ms, max_backoff_ms } = action.descriptor.retry;
-  return Math.min(max_backoff_ms, backoff_ms * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
+  return backOffMs(attempt, backoff_ms, max_backoff_ms);
 }
 
 function toAttempt(action: ActionDefinition, command: CommandEnvelope, returned: ActionReturn): Attempt {

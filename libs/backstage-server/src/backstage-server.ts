@@ -18,6 +18,14 @@ export interface BackstageTokens {
   catalog: string;
 }
 
+export interface CallboardPlugin {
+  /** Folder of the package, anywhere but where node finds other packages of Backstage. */
+  folder: string;
+  natsUrl: string;
+  /** Of NATS user `backstage`. */
+  credsFile: string;
+}
+
 export interface BackstageServerOptions {
   /** What `installBackstage` returned. */
   modules: string;
@@ -26,12 +34,8 @@ export interface BackstageServerOptions {
   port?: number;
   /** Folder of the database; absent: in memory, and gone with the process. */
   databaseDir?: string;
-  /** What the site adds to its backend: paths of modules that export a backend feature. */
-  features?: readonly string[];
-  /** More configuration files, read after the fixture's own. */
-  configFiles?: readonly string[];
-  /** More environment variables, for what those files name. */
-  env?: NodeJS.ProcessEnv;
+  /** With Callboard's plug-in; see `app-config.callboard.yaml` of the fixture. */
+  callboard?: CallboardPlugin;
   /** How long the events bus lets a reader wait for an event. Default: Backstage's own. */
   notifyTimeoutMs?: number;
   onLine?: (line: string) => void | Promise<void>;
@@ -61,13 +65,13 @@ const NOTIFY_TIMEOUT_MS = 55_000;
 
 /** @throws Error with Backstage's last words when it does not come up. */
 export async function startBackstageServer(options: BackstageServerOptions): Promise<RunningBackstage> {
-  const { modules, tokens, onLine = () => undefined, signal } = options;
+  const { modules, tokens, callboard, onLine = () => undefined, signal } = options;
   const port = options.port || (await freePort());
   const url = `http://${HOST}:${port}`;
-  const configs = [join(FIXTURE, 'app-config.yaml'), ...(options.configFiles ?? [])];
+  const configs = ['app-config.yaml', ...(callboard ? ['app-config.callboard.yaml'] : [])];
   const child = spawn(
     process.execPath,
-    [join(FIXTURE, 'start.cjs'), ...configs.flatMap((path) => ['--config', path])],
+    [join(FIXTURE, 'start.cjs'), ...configs.flatMap((name) => ['--config', join(FIXTURE, name)])],
     {
       cwd: FIXTURE,
       env: {
@@ -80,11 +84,14 @@ export async function startBackstageServer(options: BackstageServerOptions): Pro
         BACKSTAGE_NOTIFICATIONS_TOKEN: tokens.notifications,
         BACKSTAGE_CATALOG_TOKEN: tokens.catalog,
         BACKSTAGE_NOTIFY_TIMEOUT_MS: String(options.notifyTimeoutMs ?? NOTIFY_TIMEOUT_MS),
-        BACKSTAGE_FEATURES: (options.features ?? []).join(),
         ...(options.databaseDir && {
           APP_CONFIG_backend_database_connection: JSON.stringify({ directory: options.databaseDir }),
         }),
-        ...options.env,
+        ...(callboard && {
+          BACKSTAGE_FEATURES: callboard.folder,
+          CALLBOARD_NATS_URL: callboard.natsUrl,
+          CALLBOARD_NATS_CREDS: callboard.credsFile,
+        }),
       },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],

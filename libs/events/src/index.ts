@@ -10,6 +10,7 @@ export {
   toEventHeaders,
   type EventAttributes,
 } from './attributes.js';
+export { backstageEvent, type BackstageEvent, type BackstageOrigin } from './backstage-event.js';
 export {
   FILTER_LIMITS,
   InvalidFilter,

@@ -1,4 +1,5 @@
 export { AckedPublisher, PublishRefused, PublishTimeout, headerLine, type PublishAck } from './acked-publisher.js';
+export { backOffMs } from './back-off.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
 export {
   CommandClient,

@@ -3,6 +3,7 @@ export { installLocked, telling } from './install-once.js';
 export { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders } from './raw-http.js';
 export { startBackstage, type TestBackstage, type TestBackstageOptions } from './test-backstage.js';
 export { RedactedEvents, type SpecEvent } from './redacted-events.js';
+export { readRawEvents, type RawEvent } from './raw-events.js';
 export { testCommand } from './test-command.js';
 export { startTestNats, type TestNats, type TestNatsOptions } from './test-nats.js';
 export { isAlive, startStack, type ReadyFile, type TestStack, type TestStackOptions } from './test-stack.js';

@@ -25,10 +25,7 @@ export interface TestBackstage {
   dispose(): Promise<void>;
 }
 
-export type TestBackstageOptions = Pick<
-  BackstageServerOptions,
-  'features' | 'configFiles' | 'env' | 'databaseDir' | 'notifyTimeoutMs'
->;
+export type TestBackstageOptions = Pick<BackstageServerOptions, 'callboard' | 'databaseDir' | 'notifyTimeoutMs'>;
 
 export async function startBackstage(options: TestBackstageOptions = {}): Promise<TestBackstage> {
   const modules = await installBackstage((line) => process.stderr.write(`${line}\n`));

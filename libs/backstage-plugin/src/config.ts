@@ -1,0 +1,46 @@
+import type { RootConfigService } from '@backstage/backend-plugin-api';
+import { TOPIC, type BackstageOrigin } from '@callboard/events';
+
+export interface PluginConfig {
+  topics: string[];
+  origin: BackstageOrigin;
+  nats: { servers: string; credsFile?: string };
+  /** Events that are being stored at once; the others wait. */
+  maxInFlight: number;
+}
+
+/** NATS lets the user `backstage` publish events of this source and of no other. */
+export const SOURCE_NAME = 'backstage';
+const DEFAULT_TENANT = 'default';
+const DEFAULT_MAX_IN_FLIGHT = 256;
+
+/**
+ * What `callboard.events` of the app-config says; undefined when there is none.
+ * @throws Error naming the key that is wrong and what it must be.
+ */
+export function readPluginConfig(root: RootConfigService): PluginConfig | undefined {
+  const config = root.getOptionalConfig('callboard.events');
+  if (!config) return undefined;
+  const topics = config.getStringArray('topics');
+  const wrong = topics.findIndex((topic) => !TOPIC.test(topic));
+  if (topics.length === 0 || wrong >= 0) {
+    throw new Error(
+      `callboard.events.topics${wrong >= 0 ? `[${wrong}]` : ''} must be a topic: 1 to 128 letters, digits and . _ : / -`,
+    );
+  }
+  const maxInFlight = config.getOptionalNumber('maxInFlight') ?? DEFAULT_MAX_IN_FLIGHT;
+  if (!Number.isInteger(maxInFlight) || maxInFlight < 1 || maxInFlight > 10_000) {
+    throw new Error('callboard.events.maxInFlight must be a whole number from 1 to 10000');
+  }
+  const credsFile = config.getOptionalString('nats.credentialsFile');
+  return {
+    topics: [...new Set(topics)],
+    origin: {
+      tenantId: config.getOptionalString('tenant') ?? DEFAULT_TENANT,
+      sourceName: SOURCE_NAME,
+      baseUrl: root.getString('backend.baseUrl').replace(/\/+$/, ''),
+    },
+    nats: { servers: config.getString('nats.servers'), ...(credsFile !== undefined && { credsFile }) },
+    maxInFlight,
+  };
+}
