@@ -13,6 +13,8 @@ export interface Secrets {
   resultsKey: string;
   /** The bearer token of the ingestor's source `local`. */
   ingestToken: string;
+  /** What pseudonyms are made with; whoever has it can tell whether a value is behind one. */
+  pseudonymKey: string;
 }
 
 interface KnownToken {
@@ -29,6 +31,7 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
     requestStateKey: randomBytes(32).toString('base64'),
     resultsKey: randomBytes(32).toString('base64'),
     ingestToken: `cbi_${randomBytes(24).toString('base64url')}`,
+    pseudonymKey: randomBytes(32).toString('base64'),
     // A data dir that an earlier version made has not all of them.
     ...kept,
   };

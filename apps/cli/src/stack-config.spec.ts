@@ -31,6 +31,7 @@ describe('the configuration file', () => {
       streams: { partitions: 32, retention_hours: 48, max_bytes: 1048576 }
       action_modules: ['@acme/actions', ./mine.mjs]
       adapters: ./adapters.yaml
+      redaction_policy: ./redaction.yaml
       sources: ./sources.yaml
       env:
         mcp-frontend: { CALLBOARD_LOG_LEVEL: debug, LIMIT: 5 }
@@ -45,6 +46,7 @@ describe('the configuration file', () => {
       topology: { partitions: 32, retentionMs: 48 * 3_600_000, maxBytes: 1048576 },
       actionModules: ['@acme/actions', './mine.mjs'],
       adapters: './adapters.yaml',
+      redactionPolicy: './redaction.yaml',
       sources: './sources.yaml',
       env: { 'mcp-frontend': { CALLBOARD_LOG_LEVEL: 'debug', LIMIT: '5' } },
     });

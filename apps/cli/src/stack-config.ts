@@ -8,7 +8,8 @@ import { DEFAULT_TOPOLOGY, type TopologyOptions } from '@callboard/jetstream';
 import { parseDocument } from 'yaml';
 import { Failure, messageOf } from './failure.js';
 
-export const APPS = ['mcp-frontend', 'action-runner', 'event-ingestor'] as const;
+/** In the order in which they are stopped: whoever takes something in before those who deal with it. */
+export const APPS = ['mcp-frontend', 'action-runner', 'event-ingestor', 'pii-filter'] as const;
 export type AppName = (typeof APPS)[number];
 
 export interface StackConfig {
@@ -32,6 +33,8 @@ export interface StackConfig {
   adapters?: string;
   /** The sources file of the ingestors; absent when there is none. */
   sources?: string;
+  /** The policy file of the filters; absent for all detectors everywhere. */
+  redactionPolicy?: string;
   /** More environment variables of an app. */
   env: Partial<Record<AppName, Record<string, string>>>;
 }
@@ -39,7 +42,7 @@ export interface StackConfig {
 export const DEFAULT_CONFIG: StackConfig = {
   port: 3333,
   ingestPort: 0,
-  replicas: { 'mcp-frontend': 1, 'action-runner': 1, 'event-ingestor': 1 },
+  replicas: { 'mcp-frontend': 1, 'action-runner': 1, 'event-ingestor': 1, 'pii-filter': 1 },
   nats: { port: 0, syncInterval: 'always', minFreeBytes: 256 * 1024 ** 2 },
   topology: {},
   env: {},
@@ -64,6 +67,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   action_modules: (value, into) => (into.actionModules = listOf(text)(value)),
   adapters: (value, into) => (into.adapters = text(value)),
   sources: (value, into) => (into.sources = text(value)),
+  redaction_policy: (value, into) => (into.redactionPolicy = text(value)),
   env: (value, into) => Object.assign(into.env, mapOf(appName, mapOf(variableName, text))(value)),
 };
 export const CONFIG_KEYS = Object.keys(KEYS);

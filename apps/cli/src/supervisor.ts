@@ -4,7 +4,7 @@
  * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
  * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
  * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then runners, then
- * ingestors, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
+ * ingestors, then filters, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
  */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -44,6 +44,7 @@ const DRAIN_MS: Record<AppName, number> = {
   'mcp-frontend': 10_000,
   'action-runner': 20_000,
   'event-ingestor': 10_000,
+  'pii-filter': 10_000,
 };
 const END_MS = 5_000;
 
@@ -228,6 +229,10 @@ export class Stack {
         CALLBOARD_HTTP_PORT: String(ports.http),
         CALLBOARD_INGEST_TOKEN: this.#secrets.ingestToken,
         ...(config.sources && { CALLBOARD_SOURCES: config.sources }),
+      },
+      'pii-filter': {
+        CALLBOARD_PSEUDONYM_KEY: this.#secrets.pseudonymKey,
+        ...(config.redactionPolicy && { CALLBOARD_REDACTION_POLICY: config.redactionPolicy }),
       },
     };
     return {

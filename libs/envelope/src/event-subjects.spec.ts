@@ -8,6 +8,7 @@ import {
   heldEventSubject,
   heldLetterSubject,
   parseEventSubject,
+  parseHeldEventSubject,
   parseRawEventSubject,
   rawEventSubject,
   rawPartitionSubjects,
@@ -47,6 +48,8 @@ describe('subjects of events', () => {
   it('give their address back', () => {
     expect(parseRawEventSubject(`raw.7.${TOKENS}`)).toEqual({ partition: 7, ...ADDRESS });
     expect(parseEventSubject(`evt.${TOKENS}`)).toEqual(ADDRESS);
+    expect(parseHeldEventSubject(`held.${TOKENS}`)).toEqual(ADDRESS);
+    expect(() => parseHeldEventSubject(`evt.${TOKENS}`)).toThrow(RangeError);
   });
 
   it.each([`raw.${TOKENS}`, `raw.x.${TOKENS}`, `raw.1.${TOKENS}.more`, `evt.1.${TOKENS}`, 'raw.1.a.b.c.%zz.e'])(

@@ -78,6 +78,16 @@ export function heldEventSubject(address: EventAddress): string {
   return `held.${tokens(address)}`;
 }
 
+/**
+ * The address in a held event's subject.
+ * @throws RangeError when the subject is not one of a held event.
+ */
+export function parseHeldEventSubject(subject: string): EventAddress {
+  const [prefix, ...rest] = subject.split('.');
+  if (prefix !== 'held') throw new RangeError('not the subject of a held event');
+  return parseTokens(rest);
+}
+
 /** Bodies of held events of this name. */
 export function storedHeldEventSubjects(event: string): string {
   return `held.*.*.*.*.${encodeToken(event)}`;

@@ -26,6 +26,7 @@ export {
   heldEventSubject,
   heldLetterSubject,
   parseEventSubject,
+  parseHeldEventSubject,
   parseRawEventSubject,
   rawEventSubject,
   rawPartitionSubjects,

@@ -36,6 +36,12 @@ export const EVENT_LIMITS = {
   keyChars: 256,
 } as const;
 
+/**
+ * Extensions of an event that has passed the privacy filter: how many values it has replaced, under which policy, and when an operator let the
+ * event go that had been held back. A source's own by these names are replaced.
+ */
+export const FILTER_EXTENSIONS = ['redactions', 'policy', 'released'] as const;
+
 /** Name of a configured source. */
 export const SOURCE_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** What may be the type of an event: it becomes a topic, which is shown and filtered by. */
@@ -45,6 +51,7 @@ const MEDIA_TYPE = /^[A-Za-z0-9!#$&^_.+-]{1,127}\/[A-Za-z0-9!#$&^_.+-]{1,127}(?:
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
 /** Of these, none is an extension. */
 const CORE = ['id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema'] as const;
+const NOT_COUNTED = new Set<string>(FILTER_EXTENSIONS);
 const NOT_EXTENSIONS = new Set<string>([...CORE, 'specversion', 'data', 'data_base64']);
 
 /** An event that cannot be taken: `place` is the attribute or the part, the message says what it must be; neither holds a value. */
@@ -105,7 +112,7 @@ function extensionsOf(members: Readonly<Record<string, unknown>>): Record<string
     if (!EXTENSION_NAME.test(name)) {
       throw new InvalidEvent('an attribute', 'has a name that is not of lower-case letters and digits, 64 at most');
     }
-    if (++count > EVENT_LIMITS.extensions) {
+    if (!NOT_COUNTED.has(name) && ++count > EVENT_LIMITS.extensions) {
       throw new InvalidEvent('attributes', `must not have more than ${EVENT_LIMITS.extensions} extensions among them`);
     }
     extensions[name] = textOf(`extension ${count}`, value);

@@ -1,5 +1,6 @@
 export {
   EVENT_LIMITS,
+  FILTER_EXTENSIONS,
   InvalidEvent,
   SOURCE_NAME,
   TOPIC,

@@ -38,6 +38,7 @@ export {
   type Redriven,
 } from './dead-letter-box.js';
 export { DeadLetterPublisher, type DeadLetter } from './dead-letters.js';
+export { HeldLetterPublisher, type HeldEvent, type HeldLetter } from './held-letters.js';
 export { KeyedQueue, type Again } from './keyed-queue.js';
 export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';
 export { OutcomePublisher, type Ended, type Ending, type Written } from './outcome-publisher.js';
@@ -59,6 +60,7 @@ export {
   filterConsumerName,
   inboxPrefix,
   partitionConsumerName,
+  partitionsOf,
   type DeclaredStream,
   type DeclaredUser,
   type Topology,

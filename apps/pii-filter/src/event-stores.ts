@@ -1,0 +1,106 @@
+/**
+ * Where an event goes when there is a verdict about it: into EVENTS, or its body into EVENTS_HELD and a letter about it into DEAD_LETTERS.
+ *
+ * Everything is put only where nothing is yet, under the event's own name: it does not matter how often an event is put, nor by how many
+ * filters at once. Its subject in EVENTS has its key as redacted, which is not the same under every policy; so where policies have changed
+ * lately, "nothing is there" is asked of the name, whatever the key (`anyKey`), which costs the server a look at every key of the topic.
+ */
+import {
+  HEADER,
+  encodeToken,
+  eventSubject,
+  heldEventSubject,
+  heldLetterSubject,
+  storedHeldEventSubjects,
+  type EventAddress,
+} from '@callboard/envelope';
+import { toEventHeaders } from '@callboard/events';
+import { STREAM, headerLine, type AckedPublisher, type HeldLetterPublisher } from '@callboard/jetstream';
+import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
+import { contentOf, type RedactedEvent } from './judge-event.js';
+import type { HoldReason, RawMessage } from './raw-event.js';
+
+/** Why and after how many attempts an event is held. */
+export interface Hold {
+  reason: HoldReason;
+  attempts: number;
+}
+
+/** An hour: a stream that is full, or a server that is away, is waited for; then the partition is read anew. */
+const TIMEOUT_MS = 3_600_000;
+const ONCE = headerLine(HEADER.expectedLastSubjectSequence, '0');
+const HELD_REASON = 'Callboard-Held-Reason';
+const HELD_ATTEMPTS = 'Callboard-Held-Attempts';
+/** Headers by other names are nothing that a filter reads. */
+const OF_THE_EVENT = /^(?:ce-.*|content-type|callboard-oversized)$/i;
+/** Of a message; what EVENTS_RAW takes leaves room for what is written here about it. */
+const MOST_BYTES = 1024 * 1024 - 1024;
+
+export class EventStores {
+  constructor(
+    private readonly jsm: JetStreamManager,
+    private readonly publisher: AckedPublisher,
+    private readonly letters: HeldLetterPublisher,
+    private readonly anyKey: () => boolean,
+  ) {}
+
+  /**
+   * Resolves when the event can be read in EVENTS: with `false` when it could before. Events of one `line` get there in the order of these
+   * calls; where one fails, so do those behind it.
+   */
+  pass(event: RedactedEvent, line: string): Promise<boolean> {
+    const { address, attributes, data } = event;
+    const head = toEventHeaders(attributes).map(([name, value]) => headerLine(name, value));
+    const everyKey = this.anyKey()
+      ? headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address))
+      : '';
+    return this.publisher.publishOnce(eventSubject(address), data, head.join('') + ONCE + everyKey, TIMEOUT_MS, line);
+  }
+
+  /** Resolves when the event's body and the letter about it are durable. */
+  async hold(address: EventAddress, raw: RawMessage, { reason, attempts }: Hold, sequence: number): Promise<void> {
+    const about = headerLine(HELD_REASON, reason) + headerLine(HELD_ATTEMPTS, String(attempts)) + ONCE;
+    const headers = [...raw.headers].filter(([name]) => OF_THE_EVENT.test(name));
+    const head = headers.flatMap(([name, values]) => values.map((value) => headerLine(name, value))).join('');
+    const fits = Buffer.byteLength(about + head) + raw.data.byteLength <= MOST_BYTES;
+    // What is no text grows when it is written as text. Such headers are not those of an event: what is left cannot be released.
+    await this.publisher.publishOnce(heldEventSubject(address), raw.data, about + (fits ? head : ''), TIMEOUT_MS);
+    const [contentType] = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? [];
+    const { tenantId: tenant_id, source, topic, event: name } = address;
+    await this.letters.publish({
+      reason,
+      attempts,
+      stream: STREAM.eventsRaw,
+      subject: heldLetterSubject(address),
+      sequence,
+      event: { name, tenant_id, source, topic, content: contentOf(contentType).kind, data_bytes: raw.data.byteLength },
+    });
+  }
+
+  /** Can a message carry it? What was redacted may be longer than what came. */
+  fits({ attributes, data }: RedactedEvent): boolean {
+    const head = toEventHeaders(attributes).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+    return head + data.byteLength <= MOST_BYTES;
+  }
+
+  /** How an event is held, if it is. */
+  async heldBefore(address: EventAddress): Promise<Hold | undefined> {
+    const message = await this.jsm.direct.getMessage(STREAM.eventsHeld, { last_by_subj: heldEventSubject(address) });
+    return message ? holdOf(message) : undefined;
+  }
+
+  /** The body of a held event, by its name. */
+  async held(event: string): Promise<StoredMsg | undefined> {
+    const query = { seq: 1, next_by_subj: storedHeldEventSubjects(event) };
+    return (await this.jsm.direct.getMessage(STREAM.eventsHeld, query)) ?? undefined;
+  }
+}
+
+function holdOf({ header }: StoredMsg): Hold {
+  return { reason: header.get(HELD_REASON) as HoldReason, attempts: Number(header.get(HELD_ATTEMPTS)) };
+}
+
+function underAnyKey({ tenantId, source, topic, event }: EventAddress): string {
+  const [tenant, from, about, name] = [tenantId, source, topic, event].map(encodeToken);
+  return `evt.${tenant}.${from}.${about}.*.${name}`;
+}

@@ -1,0 +1,87 @@
+/**
+ * The life of an event in the filter, told in order:
+ *
+ *   read    whose it is and what it says about itself; a message that is no event is held back under an address of our own (`raw-event.ts`)
+ *   judge   in a thread: what of it may be seen, or why nothing (`judge-event.ts`)
+ *   put     what may be seen goes into EVENTS; or the body into EVENTS_HELD, and then a letter about it into DEAD_LETTERS (`event-stores.ts`)
+ *   ack     by the partition's owner, when that is durable (`raw-partition.ts`)
+ *
+ * It fails closed: there is no way from `read` to EVENTS but through a verdict that says `ok`.
+ */
+import type { EventAddress } from '@callboard/envelope';
+import type { JsMsg } from '@nats-io/jetstream';
+import type { EventStores, Hold } from './event-stores.js';
+import type { RedactedEvent, Verdict } from './judge-event.js';
+import type { FilterMetrics } from './metrics.js';
+import { readRawEvent, type RawEvent, type RawMessage } from './raw-event.js';
+
+export type Fate =
+  | { kind: 'passed'; event: RedactedEvent; found: Extract<Verdict, { ok: true }>['found'] }
+  | { kind: 'held'; address: EventAddress; hold: Hold };
+
+/** Whoever gives verdicts; they may be another's after the policies have changed. */
+export type Judge = (event: RawEvent) => Promise<{ verdict: Verdict; attempts: number }>;
+
+const NO_HEADERS: Iterable<[string, string[]]> = [];
+
+export class EventFilter {
+  constructor(
+    private readonly judgeInThread: Judge,
+    private readonly stores: EventStores,
+    private readonly metrics: FilterMetrics,
+  ) {}
+
+  /**
+   * What is to become of an event. `mayBeHeld`: it may have been held before, without an ack; then it stays so.
+   * @throws Error when the server does not answer.
+   */
+  async judge(message: JsMsg, { mayBeHeld }: { mayBeHeld: boolean }): Promise<Fate> {
+    const reading = readRawEvent(rawOf(message));
+    const address = reading.ok ? reading.event.address : reading.address;
+    const before = mayBeHeld ? await this.stores.heldBefore(address) : undefined;
+    if (before) return { kind: 'held', address, hold: before };
+    if (!reading.ok) return { kind: 'held', address, hold: { reason: reading.reason, attempts: 1 } };
+    return this.fateOf(reading.event);
+  }
+
+  /** The same for one that was read. */
+  async fateOf(event: RawEvent): Promise<Fate> {
+    const { verdict, attempts } = await this.judgeInThread(event);
+    const held = (reason: Hold['reason']): Fate => ({
+      kind: 'held',
+      address: event.address,
+      hold: { reason, attempts },
+    });
+    if (!verdict.ok) return held(verdict.reason);
+    if (!this.stores.fits(verdict.event)) return held('redacted_too_large');
+    return { kind: 'passed', event: verdict.event, found: verdict.found };
+  }
+
+  /** The fate of one that has killed as many filters as are allowed. */
+  crashed(message: JsMsg, attempts: number): Fate {
+    const reading = readRawEvent(rawOf(message));
+    const address = reading.ok ? reading.event.address : reading.address;
+    return { kind: 'held', address, hold: { reason: 'filter_crashed', attempts } };
+  }
+
+  /** Resolves when the event's fate is durable. Those of one line get there in the order of these calls. */
+  async put(fate: Fate, message: JsMsg, line: string): Promise<void> {
+    if (fate.kind === 'passed') {
+      await this.stores.pass(fate.event, line);
+      this.metrics.passed(fate.event, fate.found);
+    } else {
+      await this.stores.hold(fate.address, rawOf(message), fate.hold, message.seq);
+      this.metrics.held(fate.address, fate.hold.reason);
+    }
+    this.metrics.took(Date.now() - message.time.getTime());
+  }
+
+  nameOf(message: JsMsg): string {
+    const reading = readRawEvent(rawOf(message));
+    return reading.ok ? reading.event.address.event : reading.address.event;
+  }
+}
+
+function rawOf({ subject, headers, data }: JsMsg): RawMessage {
+  return { subject, headers: headers ?? NO_HEADERS, data };
+}

@@ -1,0 +1,74 @@
+import { AckedPublisher, HeldLetterPublisher, connectNats, watchConnection } from '@callboard/jetstream';
+import { OpsServer, type Logger } from '@callboard/telemetry';
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { FilterConfig } from './config.js';
+import { EventStores } from './event-stores.js';
+import { FilterConsumer } from './filter-consumer.js';
+import { EventFilter } from './filter-event.js';
+import { FilterMetrics } from './metrics.js';
+import { PolicyFile, type Policies } from './policy-file.js';
+import { RedactionPool } from './redaction-pool.js';
+
+/** Everything a filter is made of, wired by hand. */
+export interface Filter {
+  ops: OpsServer;
+  /** Ends what is begun, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+export async function createFilter(config: FilterConfig, log: Logger): Promise<Filter> {
+  const metrics = new FilterMetrics();
+  const key = Buffer.from(config.pseudonymKey, 'base64');
+  const newPool = ({ policies }: Policies) =>
+    new RedactionPool(
+      { key, ...(policies && { policies }) },
+      {
+        ...config,
+        onLost: (reason) => {
+          metrics.lost(reason);
+          log.warn({ reason }, 'a thread was lost to an event, and is replaced');
+        },
+      },
+    );
+  const policies = await PolicyFile.open(config.policyFile, {
+    changed: (now) => {
+      const before = pool;
+      pool = newPool(now);
+      log.info({ digest: now.digest }, 'the redaction policies have changed');
+      void before.close();
+    },
+    broken: (problems) =>
+      log.error({ problems }, 'the redaction policies cannot be used; those of before stay in force'),
+  });
+  let pool = newPool(policies.current);
+  log.info({ digest: policies.current.digest }, 'redaction policies');
+  const nc = await connectNats({
+    servers: config.natsUrl,
+    user: 'pii-filter',
+    name: config.instance,
+    ...(config.natsCreds && { credsFile: config.natsCreds }),
+  });
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const publisher = new AckedPublisher(nc);
+  const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher), () => true);
+  const filter = new EventFilter((event) => pool.judge(event), stores, metrics);
+  let consumer: FilterConsumer | undefined = undefined;
+  metrics.observe(jsm, () => consumer, policies);
+  consumer = await FilterConsumer.start(nc, filter, {
+    instance: config.instance,
+    windowBytes: config.windowBytesPerPartition,
+    maxCrashes: config.maxCrashes,
+    onError: (error) => log.warn({ err: error }, 'the filter met an error and goes on'),
+  });
+  const isConnected = watchConnection(nc);
+  return {
+    ops: new OpsServer({ host: config.opsHost, port: config.opsPort, readiness: isConnected }),
+    stop: async () => {
+      await consumer.drain(config.drainTimeoutMs);
+      policies.close();
+      await pool.close();
+      publisher.close();
+      await nc.drain();
+    },
+  };
+}
