@@ -15,6 +15,8 @@ import { EventBus } from './bus.js';
 import { Invoker } from './call.js';
 import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
+import { eventMetrics, watchSubscriptions } from './events/event-metrics.js';
+import { openEvents, type Events } from './events/open-events.js';
 import { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
 import { Listing } from './listing.js';
@@ -30,6 +32,7 @@ import { Tasks } from './tasks.js';
 
 export const LOGGER = Symbol('logger');
 export const NATS = Symbol('nats');
+export const EVENTS = Symbol('events');
 const PARTS = Symbol('parts');
 /** Reports of far sides that one replica takes at once. */
 const MAX_REPORTS = 256;
@@ -47,9 +50,10 @@ export class AppModule {
         { provide: CommandClient, inject: [NATS, FrontendConfig], useFactory: startCommands },
         { provide: StreamRoom, inject: [NATS, LOGGER], useFactory: watchStreams },
         { provide: Admission, inject: [FrontendConfig, StreamRoom], useFactory: admission },
+        { provide: EVENTS, inject: [NATS, FrontendConfig, LOGGER], useFactory: serveEvents },
         {
           provide: PARTS,
-          inject: [NATS, FrontendConfig, Catalog, CommandClient, Admission, LOGGER],
+          inject: [NATS, FrontendConfig, Catalog, CommandClient, Admission, EVENTS, LOGGER],
           useFactory: serverParts,
         },
         { provide: EventBus, inject: [NATS, Catalog, LOGGER], useFactory: openBus },
@@ -62,7 +66,7 @@ export class AppModule {
         { provide: ScheduledCommands, inject: [NATS, Catalog, CommandClient, LOGGER], useFactory: runSchedules },
         {
           provide: Shutdown,
-          inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, DeadlineKeeper, ScheduledCommands],
+          inject: [NATS, Catalog, CommandClient, StreamRoom, EventBus, EVENTS, DeadlineKeeper, ScheduledCommands],
           useFactory: shutdown,
         },
       ],
@@ -126,12 +130,26 @@ function admission(config: FrontendConfig, room: StreamRoom): Admission {
   return watchAdmission(new Admission(limits, () => room.full));
 }
 
+async function serveEvents(nc: NatsConnection, config: FrontendConfig, log: Logger): Promise<Events> {
+  const options = {
+    waits: watchLimit(new Limit('waiting polls', config.maxWaitingPolls, 1_000)),
+    metrics: eventMetrics(),
+    maxPerPrincipal: config.maxEventSubscriptionsPerPrincipal,
+    maxPerTenant: config.maxEventSubscriptionsPerTenant,
+    ttlMs: config.eventSubscriptionTtlMs,
+  };
+  const events = await openEvents(nc, options, warn(log, 'which events came is not known now; trying again'));
+  watchSubscriptions(() => events.subscriptions.count());
+  return events;
+}
+
 async function serverParts(
   nc: NatsConnection,
   config: FrontendConfig,
   catalog: Catalog,
   commands: CommandClient,
   admission: Admission,
+  events: Events,
   log: Logger,
 ) {
   if (config.requestStateKey === '') {
@@ -142,8 +160,9 @@ async function serverParts(
   const onError = warn(log, 'a command could not be cancelled for a caller that went away');
   return {
     catalog,
-    invoker: new Invoker(commands, handles, admission, config.syncWindowMs, onError),
+    invoker: new Invoker(commands, handles, admission, config.syncWindowMs, events.calls, onError),
     tasks: new Tasks(handles, commands),
+    events: events.resources,
     seal: new StateSeal(secret),
     report: ({ errorId, error }) => log.error({ error_id: errorId, err: error }, 'a request met a fault inside'),
   } satisfies ServerParts;
@@ -226,6 +245,7 @@ function shutdown(
   commands: CommandClient,
   room: StreamRoom,
   bus: EventBus,
+  events: Events,
   deadlines: DeadlineKeeper,
   schedules: ScheduledCommands,
 ): Shutdown {
@@ -233,6 +253,7 @@ function shutdown(
     schedules.stop();
     deadlines.stop();
     bus.close();
+    events.stop();
     room.stop();
     catalog.stop();
     commands.close();

@@ -27,10 +27,12 @@ import {
 } from '@callboard/envelope';
 import type { CommandClient, OpenInputs, Submission } from '@callboard/jetstream';
 import type { Admission } from './admission.js';
+import type { EventCalls } from './events/event-calls.js';
+import { isEventTool } from './events/event-tools.js';
 import type { Handles, Held } from './handles.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
 import { RESULT_TOOL, acceptedForLater, readResultArguments, stillRunning } from './result-tool.js';
-import { asToolResult, failure, toResult } from './results.js';
+import { asToolResult, failure, resultMeta, toResult } from './results.js';
 import { createdTask } from './tasks.js';
 import { Waiting, isOutcome, type Turn, type Waiter } from './waiting.js';
 
@@ -92,6 +94,7 @@ export class Invoker {
     private readonly admission: Admission,
     /** How long a call that may be answered with a handle waits for its result first. */
     private readonly syncWindowMs: number,
+    private readonly events: Pick<EventCalls, 'serve'>,
     private readonly onError: (error: unknown) => void,
   ) {}
 
@@ -104,6 +107,7 @@ export class Invoker {
     let correlationId = newCorrelationId();
     try {
       if (call.action === RESULT_TOOL) return await this.#fetchResult(call);
+      if (isEventTool(call.action)) return { ...(await this.events.serve(call)), _meta: resultMeta(correlationId) };
       const round = call.requestState === undefined ? undefined : (JSON.parse(call.requestState) as Round);
       const fields = readMessagingFields(call.meta, call.header);
       const handle = handleFor(call, fields);

@@ -103,6 +103,26 @@ export class FrontendConfig {
   @Min(1)
   maxListens: number = 1024;
 
+  @FromEnv('CALLBOARD_MAX_WAITING_POLLS', 'Polls of event subscriptions that may wait for an event at this replica')
+  @IsInt()
+  @Min(1)
+  maxWaitingPolls: number = 1024;
+
+  @FromEnv('CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_PRINCIPAL', 'Named event subscriptions of one principal')
+  @IsInt()
+  @Min(1)
+  maxEventSubscriptionsPerPrincipal: number = 32;
+
+  @FromEnv('CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_TENANT', 'Named event subscriptions of one tenant')
+  @IsInt()
+  @Min(1)
+  maxEventSubscriptionsPerTenant: number = 1_000;
+
+  @FromEnv('CALLBOARD_EVENT_SUBSCRIPTION_TTL_MS', 'How long a named event subscription lives after its last poll')
+  @IsInt()
+  @Min(60_000)
+  eventSubscriptionTtlMs: number = 30 * 24 * 3_600_000;
+
   @FromEnv(
     'CALLBOARD_SYNC_WINDOW_MS',
     'How long a call that may become a task, or was made with accept_async, is waited for before it is answered with a handle',

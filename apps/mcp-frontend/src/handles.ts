@@ -10,7 +10,6 @@
  */
 import { createHash } from 'node:crypto';
 import {
-  CallboardError,
   LIMITS,
   answerSubject,
   inputKeyOf,
@@ -35,7 +34,7 @@ import {
 } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { setTimeout as delay } from 'node:timers/promises';
+import { insist } from './insist.js';
 import { isObject } from './is-object.js';
 import type { Admission } from './admission.js';
 import type { Principal } from './call.js';
@@ -55,9 +54,6 @@ export type Held =
     };
 
 const READ_TIMEOUT_MS = 1_000;
-/** How long reading goes on trying while nats-server is away. */
-const PATIENCE_MS = 10_000;
-const RETRY_MS = 250;
 /** Commands that one handle may come to stand for. */
 const MAX_ROUNDS = 16;
 
@@ -221,18 +217,4 @@ function nextRecord(asked: Outcome): AcceptedRecord {
     issued_at: ended_at,
     deadline_at: new Date(Date.parse(ended_at) + LIMITS.maxDeadlineMs).toISOString(),
   };
-}
-
-/** Asks again for a while: what is asked while the connection is down is lost. */
-async function insist<Value>(ask: () => Promise<Value>): Promise<Value> {
-  const until = Date.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await ask();
-    } catch (cause) {
-      if (cause instanceof CallboardError || cause instanceof TypeError || cause instanceof SyntaxError) throw cause;
-      if (Date.now() >= until) throw new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, cause });
-      await delay(RETRY_MS);
-    }
-  }
 }

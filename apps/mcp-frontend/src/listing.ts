@@ -1,5 +1,11 @@
 /** What clients are shown of the registry: built once for each version of the catalog, then only looked up. */
-import type { ActionDescriptor, CatalogView, PromptArgument, RegisteredAction } from '@callboard/actions';
+import {
+  isReservedId,
+  type ActionDescriptor,
+  type CatalogView,
+  type PromptArgument,
+  type RegisteredAction,
+} from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
 import {
   UriTemplate,
@@ -8,6 +14,8 @@ import {
   type ResourceTemplateType,
   type Tool,
 } from '@modelcontextprotocol/server';
+import { EVENT_TOOLS } from './events/event-tools.js';
+import { EVENT_SCHEME } from './events/event-uri.js';
 import { paramHeaders, type ParamHeader } from './param-headers.js';
 import { RESULT_TOOL } from './result-tool.js';
 
@@ -48,10 +56,10 @@ export class Listing {
   }
 
   private constructor(view: CatalogView) {
-    this.#add(RESULT_TOOL);
+    for (const own of [RESULT_TOOL, ...Object.values(EVENT_TOOLS)]) this.#add(own);
     for (const action of view.actions.values()) {
       try {
-        if (action.id === RESULT_TOOL.id) throw new TypeError('the front end has a tool of that name');
+        if (isOurs(action)) throw new TypeError('the front end serves that itself');
         this.#add(action);
       } catch {
         this.unusable.push(action.id);
@@ -113,6 +121,13 @@ export class Listing {
         break;
     }
   }
+}
+
+/** Would the action shadow something that the front end serves? */
+function isOurs({ id, surface }: ActionDescriptor): boolean {
+  if (surface.kind === 'resource') return surface.uri.startsWith(EVENT_SCHEME);
+  if (surface.kind === 'resource_template') return surface.uri_template.startsWith(EVENT_SCHEME);
+  return isReservedId(id);
 }
 
 function toTool(action: ActionDescriptor, described: { title?: string; description: string }): Tool {

@@ -14,9 +14,10 @@ import { CommandClient, watchConnection } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { AppModule, NATS } from './app.module.js';
+import { AppModule, EVENTS, NATS } from './app.module.js';
 import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
+import type { Events } from './events/open-events.js';
 import { ModernFront } from './modern.js';
 import { RESULT_TOOL } from './result-tool.js';
 import { ResultsEdge } from './results/results-edge.js';
@@ -61,6 +62,8 @@ log.info({ http_port: ports.http, ops_port: ports.ops }, 'running');
 stopOnSignal(log, async () => {
   serving = false;
   const stopped = http.stop(config.drainTimeoutMs);
+  // Whoever waits for an event asks another replica next.
+  app.get<Events>(EVENTS).calls.close();
   // Before the connections are cut: whoever still waits learns how to come by the result.
   const enough = setTimeout(
     () => void app.get(CommandClient).letGo(STOPPING_WITHOUT_RESULT),

@@ -20,6 +20,7 @@ export const RPC = {
 
 const INVALID_PARAMS = new Set<ErrorCode>([
   'invalid_arguments',
+  'invalid_cursor',
   'invalid_messaging_field',
   'unknown_action',
   'not_found',

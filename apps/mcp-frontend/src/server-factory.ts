@@ -28,11 +28,13 @@ import {
   type InputRequiredResult,
   type JSONRPCRequest,
   type ReadResourceResult,
+  type Resource,
   type Result,
   type ServerCapabilities,
   type ServerContext,
 } from '@modelcontextprotocol/server';
 import { TaskRequired, type Invocation, type Invoker, type Principal } from './call.js';
+import { EVENT_TEMPLATE, isEventUri, type EventResources } from './events/event-resources.js';
 import { inputKinds, missingKinds, type StateSeal } from './input-rounds.js';
 import { Listing } from './listing.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
@@ -67,6 +69,7 @@ export interface ServerParts {
   catalog: Pick<Catalog, 'view'>;
   invoker: Pick<Invoker, 'invoke' | 'withdraw'>;
   tasks: Tasks;
+  events: Pick<EventResources, 'list' | 'mayHaveSince' | 'position' | 'read' | 'told' | 'watch'>;
   seal: StateSeal;
   report: FaultReporter;
 }
@@ -114,11 +117,11 @@ export function createServer(options: ServerOptions): Server {
   );
   server.setRequestHandler(
     'resources/list',
-    guard(async () => ({ resources: handlers.listing.resources })),
+    guard(async () => ({ resources: handlers.resources })),
   );
   server.setRequestHandler(
     'resources/templates/list',
-    guard(async () => ({ resourceTemplates: handlers.listing.resourceTemplates })),
+    guard(async () => ({ resourceTemplates: [...handlers.listing.resourceTemplates, EVENT_TEMPLATE] })),
   );
   server.setRequestHandler(
     'tools/call',
@@ -204,6 +207,11 @@ class Handlers {
     return Listing.of(this.options.parts.catalog.view);
   }
 
+  get resources(): Resource[] {
+    const { parts, principal } = this.options;
+    return [...this.listing.resources, ...parts.events.list(principal)];
+  }
+
   async callTool(
     params: { name: string; arguments?: JsonObject },
     ctx: ServerContext,
@@ -228,6 +236,7 @@ class Handlers {
   }
 
   async readResource({ uri }: { uri: string }, ctx: ServerContext): Promise<ReadResourceResult | InputRequiredResult> {
+    if (isEventUri(uri)) return this.options.parts.events.read(this.options.principal, uri);
     const found = this.listing.resource(uri);
     if (!found) throw new ProtocolError(RPC.resourceNotFound, 'Resource not found', { uri });
     return (await this.#invoke(found.action, found.args, ctx)) as ReadResourceResult | InputRequiredResult;
@@ -244,7 +253,8 @@ class Handlers {
 
   complete({ ref, argument }: CompleteRequestParams): CompleteResult {
     if (ref.type === 'ref/resource') {
-      if (!this.listing.hasTemplate(ref.uri)) throw new CallboardError('not_found', 'Unknown resource template');
+      if (ref.uri !== EVENT_TEMPLATE.uriTemplate && !this.listing.hasTemplate(ref.uri))
+        throw new CallboardError('not_found', 'Unknown resource template');
       return { completion: { values: [], total: 0, hasMore: false } };
     }
     const prompt = this.listing.prompt(ref.name);

@@ -132,6 +132,16 @@ async function invoke(call: Invocation): Promise<JsonObject> {
   return { ...whole, _meta: { 'io.callboard/correlation_id': 'c_spec' } };
 }
 
+/** Where there are no events, and no NATS. */
+export const NO_EVENTS: ServerParts['events'] = {
+  list: () => [],
+  read: () => Promise.reject(new CallboardError('unavailable')),
+  position: 0,
+  mayHaveSince: () => false,
+  watch: () => () => undefined,
+  told: () => undefined,
+};
+
 export interface SpecFront {
   port: number;
   parts: ServerParts;
@@ -148,6 +158,7 @@ export interface SpecFront {
 export interface SpecFrontOptions extends Partial<EdgeOptions> {
   /** Runs commands for real, instead of actions in the process. */
   commands?: Pick<ServerParts, 'invoker' | 'tasks'>;
+  events?: ServerParts['events'];
   /** More actions than `specActions`. */
   actions?: ActionSet;
   tokens?: ConstructorParameters<typeof Authenticator>[0];
@@ -167,6 +178,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
       invoker: { invoke, withdraw: () => undefined },
       tasks: new Tasks({} as Handles, {} as CommandClient),
     }),
+    events: options.events ?? NO_EVENTS,
     seal: new StateSeal(Buffer.alloc(32, 7)),
     report,
   };

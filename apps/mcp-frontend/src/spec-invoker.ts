@@ -1,28 +1,42 @@
 /** For specs: what runs commands and knows of them, on a real nats-server, and a runner that does what the spec says. */
-import { inputSubject, parseEnvelope, type CommandEnvelope, type JsonObject } from '@callboard/envelope';
+import {
+  CallboardError,
+  inputSubject,
+  parseEnvelope,
+  type CommandEnvelope,
+  type JsonObject,
+} from '@callboard/envelope';
 import { AckedPublisher, CommandClient, OutcomePublisher, STREAM, type Ending } from '@callboard/jetstream';
 import { waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Invoker } from './call.js';
+import type { EventCalls } from './events/event-calls.js';
 import { Handles } from './handles.js';
 import { Tasks } from './tasks.js';
 
 export interface SpecInvokerOptions extends Partial<AdmissionLimits> {
   instance?: string;
   syncWindowMs?: number;
+  events?: Pick<EventCalls, 'serve'>;
 }
+
+const NO_EVENTS = {
+  serve: () => {
+    throw new CallboardError('unknown_action');
+  },
+};
 
 export type SpecInvoker = Awaited<ReturnType<typeof startInvoker>>;
 
 export async function startInvoker(nc: NatsConnection, options: SpecInvokerOptions = {}) {
-  const { maxPerTenant = 1_000, maxPerPrincipal = 1_000, syncWindowMs = 200 } = options;
+  const { maxPerTenant = 1_000, maxPerPrincipal = 1_000, syncWindowMs = 200, events = NO_EVENTS } = options;
   const commands = await CommandClient.start(nc, { instance: options.instance ?? 'spec front end' });
   const admission = new Admission({ maxPerTenant, maxPerPrincipal }, () => undefined);
   const handles = await Handles.open(nc, commands, admission);
   const faults: unknown[] = [];
-  const invoker = new Invoker(commands, handles, admission, syncWindowMs, (error) => faults.push(error));
+  const invoker = new Invoker(commands, handles, admission, syncWindowMs, events, (error) => faults.push(error));
   return { commands, handles, admission, invoker, tasks: new Tasks(handles, commands), faults };
 }
 

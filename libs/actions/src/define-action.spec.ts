@@ -69,6 +69,8 @@ describe('an action', () => {
     [{ id: 'x'.repeat(65) }, 'id must be'],
     [{ id: '.clone' }, 'no part of an id is empty'],
     [{ id: 'git.' }, 'no part of an id is empty'],
+    [{ id: 'events.poll' }, 'ids that begin with callboard. or events. are reserved'],
+    [{ id: 'callboard' }, 'are reserved'],
     [{ deadlineMs: 0 }, 'deadlineMs must be a whole number from 1 to 43200000'],
     [{ deadlineMs: 1.5 }, 'deadlineMs must be'],
     [{ deadlineMs: 43_200_001 }, 'deadlineMs must be'],

@@ -147,6 +147,14 @@ export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends 
   reconcile?: Reconcile<Schema extends z.ZodObject ? z.infer<Schema> : JsonObject>;
 }
 
+/** Tools of these names are Callboard's own. */
+const RESERVED_TOOLS = ['callboard', 'events'];
+
+/** Does the front end keep this name for itself? An action that has it is not listed. */
+export function isReservedId(id: string): boolean {
+  return RESERVED_TOOLS.includes(parseActionId(id).tool);
+}
+
 const TOOL_NAME = /^[A-Za-z0-9_./-]{1,64}$/;
 const DEFAULT_DEADLINE_MS = 60_000;
 
@@ -163,6 +171,9 @@ export function defineAction<Schema extends z.ZodObject | JsonObject>(
 ): ActionDefinition {
   if (!TOOL_NAME.test(options.id)) {
     throw new TypeError(`action "${options.id}": id must be 1 to 64 letters, digits and _ . / -`);
+  }
+  if (isReservedId(options.id)) {
+    throw new TypeError(`action "${options.id}": ids that begin with ${RESERVED_TOOLS.join('. or ')}. are reserved`);
   }
   const descriptor: ActionDescriptor = {
     ...describe(options.id, options, { kind: 'tool' }),

@@ -6,6 +6,7 @@ export {
   definePrompt,
   defineResource,
   inputRequired,
+  isReservedId,
   type ActionContext,
   type ActionDefinition,
   type ActionOptions,

@@ -242,9 +242,12 @@ describe('what others rely on', () => {
     expect(table).toEqual([
       ['invalid_request', false, 400],
       ['invalid_arguments', false, 400],
+      ['invalid_cursor', false, 400],
       ['invalid_messaging_field', false, 400],
       ['unknown_action', false, 404],
       ['not_found', false, 404],
+      ['invalid_event', false, 400],
+      ['invalid_signature', false, 401],
       ['payload_too_large', false, 413],
       ['unauthorized', false, 401],
       ['forbidden', false, 403],

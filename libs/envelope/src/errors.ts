@@ -18,6 +18,7 @@ export const ERROR_CODES = {
     httpStatus: 400,
     title: "The arguments do not match the action's input schema",
   },
+  invalid_cursor: { retryable: false, httpStatus: 400, title: 'The cursor is none that was given out here' },
   invalid_messaging_field: { retryable: false, httpStatus: 400, title: 'A messaging field has a wrong type or value' },
   unknown_action: { retryable: false, httpStatus: 404, title: 'No such action is registered' },
   not_found: { retryable: false, httpStatus: 404, title: 'No such thing' },

@@ -125,6 +125,7 @@ describe('reading events by position', () => {
       next: { ...start, sequence: start.sequence + 3 },
       hasMore: false,
       truncated: false,
+      restarted: false,
     });
     await storeAll(tenantId, { id: 'mine' });
     expect(ids(await reader.read({ tenantId }, {}, start, BOUNDS))).toEqual(['mine']);
@@ -166,6 +167,15 @@ describe('reading events by position', () => {
     expect(await lastOf(4, {})).toEqual(['8', '9', '0', '1']);
     expect(await lastOf(3, { sources: ['github'] })).toEqual(['7', '8', '9']);
     expect(await lastOf(100, { sources: ['github'], topics: ['push'] })).toHaveLength(10);
+
+    const few = async (selection: EventSelection, bounds = BOUNDS) =>
+      ids(await reader.latest({ tenantId }, selection, bounds));
+    expect(await few({ sources: ['github'] }, { ...BOUNDS, events: 2 })).toEqual(['8', '9']);
+    const even = ['0', '4', '8'].map((id) => ({ exact: { id } }));
+    const filters = parseFilters([{ any: even }, { exact: { source: 'https://github.example' } }]);
+    expect(await few({ filters }, { ...BOUNDS, events: 2 })).toEqual(['4', '8']);
+    expect(await few({ filters })).toEqual(['0', '4', '8']);
+    expect(await few({}, { events: 5, bytes: 20 })).toEqual(['0', '1']);
 
     const since = new Date();
     await storeAll(tenantId, { id: 'since then' });

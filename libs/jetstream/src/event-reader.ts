@@ -17,7 +17,7 @@ import { InvalidEvent, fulfils, readEventHeaders, type EventAttributes, type Eve
 import { jetstreamManager, type JetStreamManager, type StoredMsg, type StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { streamIdentity, type EventPosition } from './event-cursor.js';
-import { readSubject } from './read-subject.js';
+import { countSubject, pendingAfter, readSubject } from './read-subject.js';
 import { STREAM } from './topology.js';
 
 /** Whose events; every tenant's only where an operator reads. */
@@ -49,7 +49,10 @@ export interface EventPage {
   events: StoredEvent[];
   next: EventPosition;
   hasMore: boolean;
+  /** Events may be missing before these. */
   truncated: boolean;
+  /** The position was of another stream, or of a future that this one does not have: reading began anew. */
+  restarted: boolean;
 }
 
 /** The ends of what can be read now. */
@@ -97,7 +100,7 @@ export class EventReader {
     const { earliest, latest } = await this.range();
     if (after !== 'earliest' && (after.stream !== latest.stream || after.sequence > latest.sequence)) {
       const anew = await this.read(scope, selection, 'earliest', bounds);
-      return { ...anew, truncated: true };
+      return { ...anew, truncated: true, restarted: true };
     }
     await page.settle(latest.sequence);
     return {
@@ -105,18 +108,38 @@ export class EventReader {
       next: { stream: latest.stream, sequence: Math.max(page.position, earliest.sequence) },
       hasMore: page.hasMore,
       truncated: after !== 'earliest' && earliest.sequence > after.sequence,
+      restarted: false,
     };
+  }
+
+  /**
+   * The last events that are there, as many as fit: where only few of those looked at fit, it looks further back, to a limit.
+   * @throws Error when the stream cannot be read now
+   */
+  async latest(scope: EventScope, selection: EventSelection, bounds: PageBounds): Promise<EventPage> {
+    const { earliest } = await this.range();
+    for (let width = bounds.events; ; width *= 4) {
+      const from = await this.beforeLast(scope, selection, width);
+      const last = new LastEvents(bounds);
+      let page: EventPage;
+      let position = from;
+      do {
+        page = await this.read(scope, selection, position, { events: BATCH, bytes: MAX_SCANNED_BYTES });
+        last.add(page.events);
+        position = page.next;
+      } while (page.hasMore);
+      const isEnough = last.events.length >= bounds.events || last.seenBytes >= bounds.bytes;
+      if (isEnough || width >= MAX_SCANNED || from.sequence <= earliest.sequence) {
+        return { ...page, events: last.events, truncated: false };
+      }
+    }
   }
 
   /** The position before the last `count` events of a tenant, or of one source or topic of it, or as many as there are. */
   async beforeLast(scope: EventScope, selection: EventSelection, count: number): Promise<EventPosition> {
     const { earliest, latest } = await this.range();
     const subject = subjectOf(scope, selection);
-    /** How many there are after a sequence, as far as one request tells. */
-    const countAfter = async (sequence: number) => {
-      const [first] = await readSubject(this.jsm, STREAM.events, subject, sequence, { batch: 1 });
-      return first ? pendingAfter(first) + 1 : 0;
-    };
+    const countAfter = (sequence: number) => countSubject(this.jsm, STREAM.events, subject, sequence);
     // Wider and wider until enough are in it, then narrower again until it fits.
     let few = latest.sequence;
     let enough = few;
@@ -138,6 +161,21 @@ export class EventReader {
     const { latest } = await this.range();
     const first = await this.jsm.direct.getMessage(STREAM.events, { start_time: time });
     return { stream: latest.stream, sequence: first ? first.seq - 1 : latest.sequence };
+  }
+}
+
+/** The last of the events that pass by, as many as fit. */
+class LastEvents {
+  events: StoredEvent[] = [];
+  seenBytes = 0;
+
+  constructor(private readonly bounds: PageBounds) {}
+
+  add(events: readonly StoredEvent[]): void {
+    this.events = [...this.events, ...events].slice(-this.bounds.events);
+    for (const { data } of events) this.seenBytes += data.byteLength;
+    let bytes = this.events.reduce((sum, { data }) => sum + data.byteLength, 0);
+    while (bytes > this.bounds.bytes && this.events.length > 1) bytes -= this.events.shift()!.data.byteLength;
   }
 }
 
@@ -257,11 +295,6 @@ function toEvent({ subject, header, data, seq, timestamp }: StoredMsg): StoredEv
     if (error instanceof RangeError || error instanceof InvalidEvent) return undefined;
     throw error;
   }
-}
-
-/** How many more there are after a message, as whoever answered sees it. */
-function pendingAfter(message: StoredMsg): number {
-  return Number(message.header.get('Nats-Num-Pending'));
 }
 
 function rangeOf({ created, state, config }: StreamInfo): EventRange {

@@ -14,6 +14,7 @@ import {
 } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { onConnectionChange } from './connect.js';
+import { countSubject, pendingAfter, readSubject } from './read-subject.js';
 
 export interface KeyValueEntry {
   value: Uint8Array;
@@ -62,6 +63,26 @@ export class KeyValueStore {
   async latestEntry(key: string): Promise<KeyValueEntry | undefined> {
     const message = await this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
     return message && !isMarker(message.header) ? { value: message.data, revision: message.seq } : undefined;
+  }
+
+  /** The values of all keys that a filter matches. For few: all of them are read. */
+  async entries(filter: string): Promise<Map<string, KeyValueEntry>> {
+    const found = new Map<string, KeyValueEntry>();
+    for (let after = 0, more = true; more;) {
+      const messages = await readSubject(this.jsm, this.#stream, this.#subject(filter), after);
+      for (const { subject, header, data, seq } of messages) {
+        after = seq;
+        if (!isMarker(header)) found.set(subject.slice(this.#subject('').length), { value: data, revision: seq });
+      }
+      const last = messages.at(-1);
+      more = last !== undefined && pendingAfter(last) > 0;
+    }
+    return found;
+  }
+
+  /** How many keys a filter matches. A key that was deleted, or has expired, counts for a minute longer. */
+  count(filter: string): Promise<number> {
+    return countSubject(this.jsm, this.#stream, this.#subject(filter), 0);
   }
 
   /** Sets the key whatever it holds; without a time to live it stays until deleted. Returns the revision. */

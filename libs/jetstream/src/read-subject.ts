@@ -33,6 +33,22 @@ export function readSubject(
   });
 }
 
+/** How many messages of a stream have a subject that matches, and come after a sequence. */
+export async function countSubject(
+  jsm: JetStreamManager,
+  stream: string,
+  subject: string,
+  after: number,
+): Promise<number> {
+  const [first] = await readSubject(jsm, stream, subject, after, { batch: 1 });
+  return first ? pendingAfter(first) + 1 : 0;
+}
+
+/** How many messages that match there are after one that was read, as whoever answered sees it. */
+export function pendingAfter(message: StoredMsg): number {
+  return Number(message.header.get('Nats-Num-Pending'));
+}
+
 function isNothingFound(error: Error): boolean {
   return /not found|no results/i.test(error.message);
 }

@@ -25,6 +25,7 @@ import type { Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
 import { createServer } from '../server-factory.js';
 import { patiently } from './event-log.js';
+import { startEvents } from '../events/spec-events.js';
 import { startInvoker } from '../spec-invoker.js';
 import { SessionRouter, type SessionOptions } from './session-router.js';
 
@@ -119,11 +120,13 @@ export async function startReplica(
   const nc = await nats.connect('mcp-frontend');
   const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), () => undefined);
   await catalog.start();
-  const { commands, invoker, tasks } = await startInvoker(nc, { instance });
+  const events = await startEvents(nc);
+  const { commands, invoker, tasks } = await startInvoker(nc, { instance, events: events.calls });
   const parts = {
     catalog,
     invoker,
     tasks,
+    events: events.resources,
     seal: new StateSeal(SECRET),
     report: ({ error }: { error: unknown }) => log.error({ err: error }, 'fault'),
   };
@@ -150,6 +153,7 @@ export async function startReplica(
   });
   const url = `http://127.0.0.1:${await listen(http)}/mcp`;
   const leave = async () => {
+    events.stop();
     catalog.stop();
     await commands.close();
     await nc.close();

@@ -1,0 +1,232 @@
+/**
+ * Serves the tools of events. A poll, read top to bottom in `#poll`, gives what comes after the cursor that its client brings, or else after
+ * what the client has confirmed.
+ *
+ * Guaranteed: an event is given again until a cursor after it was brought, whatever is lost on the way, so nothing is missed (P1). A client
+ * that passes on the cursors it gets sees no event twice (P2). Both hold on any replica, because what they rest on is in EVENTS, in the
+ * cursor and in the subscription's record.
+ *
+ * Not guaranteed: that two who poll one subscription share its events; each that passes on its own cursors sees all of them.
+ */
+import { checkArguments } from '@callboard/actions';
+import { CallboardError, type JsonObject } from '@callboard/envelope';
+import type { Limit } from '@callboard/http';
+import {
+  encodeCursor,
+  type EventPage,
+  type EventPosition,
+  type EventReader,
+  type EventSelection,
+} from '@callboard/jetstream';
+import type { Invocation, Principal } from '../call.js';
+import { insist } from '../insist.js';
+import { Bell } from './bell.js';
+import type { EventFeed } from './event-feed.js';
+import { MAX_ANSWER_BYTES, toAnswer, type EventsAnswer } from './event-json.js';
+import type { EventMetrics } from './event-metrics.js';
+import { EVENT_TOOLS, POLL_LIMITS } from './event-tools.js';
+import { eventUri } from './event-uri.js';
+import { toPosition, toSelection, type SelectionArguments } from './selection.js';
+import { noSubscription, type SubscriptionRecord, type Subscriptions } from './subscriptions.js';
+
+interface ReadArguments extends SelectionArguments {
+  cursor?: string;
+  max?: number;
+}
+
+interface SubscribeArguments extends SelectionArguments {
+  name: string;
+  from?: string;
+}
+
+interface PollArguments {
+  name: string;
+  cursor?: string;
+  max?: number;
+  wait_ms?: number;
+}
+
+/** Topics that one answer lists. */
+const MAX_LISTED = 500;
+/** How long one call may look for events among those that do not fit, before its client must ask again. */
+const SEARCH_MS = 5_000;
+
+export class EventCalls {
+  /** Rung when this replica stops. */
+  #stopping = false;
+  readonly #waiting = new Set<Bell>();
+
+  constructor(
+    private readonly reader: EventReader,
+    private readonly feed: EventFeed,
+    private readonly subscriptions: Subscriptions,
+    private readonly waits: Limit,
+    private readonly metrics: EventMetrics,
+  ) {}
+
+  /** Answers all who wait with what there is. */
+  close(): void {
+    this.#stopping = true;
+    for (const bell of this.#waiting) bell.ring();
+  }
+
+  /** @throws CallboardError */
+  async serve(call: Invocation): Promise<JsonObject> {
+    checkArguments(call.action, call.args);
+    const structuredContent = await this.#answer(call);
+    return { content: [{ type: 'text', text: JSON.stringify(structuredContent) }], structuredContent };
+  }
+
+  #answer(call: Invocation): Promise<JsonObject> {
+    const { principal, args } = call;
+    switch (call.action) {
+      case EVENT_TOOLS.list:
+        return this.#list(principal);
+      case EVENT_TOOLS.read:
+        return this.read(principal, args as ReadArguments);
+      case EVENT_TOOLS.subscribe:
+        return this.#subscribe(principal, args as unknown as SubscribeArguments);
+      case EVENT_TOOLS.poll:
+        return this.#poll(call, args as unknown as PollArguments);
+      case EVENT_TOOLS.unsubscribe:
+        return this.#unsubscribe(principal, args['name'] as string);
+      default:
+        throw new CallboardError('unknown_action');
+    }
+  }
+
+  async #list(principal: Principal): Promise<JsonObject> {
+    const subscriptions = await this.subscriptions.list(principal);
+    const seen = this.feed.topics.of(principal.tenantId, this.feed.oldest);
+    const sources = new Map<string, JsonObject[]>();
+    for (const { source, topic, at } of seen.slice(0, MAX_LISTED)) {
+      const topics = sources.get(source) ?? [];
+      sources.set(source, topics);
+      topics.push({ topic, last_event_at: at.toISOString(), uri: eventUri(source, topic) });
+    }
+    return {
+      sources: [...sources].map(([source, topics]) => ({ source, topics })),
+      more_topics: seen.length > MAX_LISTED,
+      subscriptions: subscriptions.map(shown),
+    };
+  }
+
+  /** History: the latest events, or those after a cursor. */
+  async read(
+    { tenantId }: Principal,
+    { cursor, max = POLL_LIMITS.usualEvents, ...asked }: ReadArguments,
+  ): Promise<EventsAnswer> {
+    const selection = toSelection(asked);
+    const bounds = { events: max, bytes: MAX_ANSWER_BYTES };
+    const page =
+      cursor === undefined
+        ? await insist(() => this.reader.latest({ tenantId }, selection, bounds))
+        : await this.#search(tenantId, selection, startOf(cursor), max, Date.now() + SEARCH_MS);
+    this.metrics.read();
+    return this.#give(page).answer;
+  }
+
+  async #subscribe(principal: Principal, { name, from, ...asked }: SubscribeArguments): Promise<JsonObject> {
+    toSelection(asked);
+    const start = from === undefined || from === 'latest' ? 'latest' : startOf(from);
+    const { subscription, subscribed } = await this.subscriptions.put(principal, name, asked, async () =>
+      typeof start === 'string' ? (await insist(() => this.reader.range()))[start] : start,
+    );
+    return { subscribed, ...shown(subscription.record) };
+  }
+
+  async #poll(call: Invocation, { name, cursor, max = POLL_LIMITS.usualEvents, wait_ms = 0 }: PollArguments) {
+    const { principal } = call;
+    const brought = cursor === undefined ? undefined : toPosition(cursor);
+    const subscription = await this.subscriptions.find(principal, name);
+    if (!subscription) throw noSubscription();
+    const selection = toSelection(subscription.record);
+    const after = brought ?? subscription.record.position;
+    // Listens before it reads: what comes in between rings.
+    const bell = new Bell();
+    const unwatch = this.feed.watch(principal.tenantId, selection, () => bell.ring());
+    try {
+      const first = await this.#search(principal.tenantId, selection, after, max, Date.now() + SEARCH_MS);
+      const passed = isWorthGiving(first) || first.restarted ? undefined : first.next;
+      await this.subscriptions.confirm(subscription, first.restarted ? undefined : brought, passed);
+      const page = await this.#wait(call, selection, first, max, wait_ms, bell);
+      this.metrics.poll();
+      return { name, ...this.#give(page).answer };
+    } finally {
+      unwatch();
+    }
+  }
+
+  /** Waits for an event, if there is none yet. */
+  async #wait(
+    call: Invocation,
+    selection: EventSelection,
+    first: EventPage,
+    max: number,
+    waitMs: number,
+    bell: Bell,
+  ): Promise<EventPage> {
+    let page = first;
+    const until = Date.now() + waitMs;
+    if (isWorthGiving(page) || waitMs === 0) return page;
+    if (!this.waits.tryTake()) throw this.waits.refusal();
+    this.#waiting.add(bell);
+    let gone = false;
+    call.onGone?.(() => {
+      gone = true;
+      bell.ring();
+    });
+    try {
+      while (!isWorthGiving(page) && Date.now() < until && !this.#stopping) {
+        if (!page.hasMore && !(await bell.heard(until - Date.now()))) break;
+        if (gone) throw new CallboardError('cancelled', 'The caller went away');
+        page = await this.#search(call.principal.tenantId, selection, page.next, max, until);
+      }
+      return page;
+    } finally {
+      this.#waiting.delete(bell);
+      this.waits.release();
+    }
+  }
+
+  /** One page with something in it, or the last one. */
+  async #search(
+    tenantId: string,
+    selection: EventSelection,
+    from: EventPosition | 'earliest',
+    events: number,
+    until: number,
+  ): Promise<EventPage> {
+    const bounds = { events, bytes: MAX_ANSWER_BYTES };
+    let page = await insist(() => this.reader.read({ tenantId }, selection, from, bounds));
+    while (!isWorthGiving(page) && page.hasMore && Date.now() < until) {
+      const { next } = page;
+      page = await insist(() => this.reader.read({ tenantId }, selection, next, bounds));
+    }
+    return page;
+  }
+
+  async #unsubscribe(principal: Principal, name: string): Promise<JsonObject> {
+    return { name, removed: await this.subscriptions.remove(principal, name) };
+  }
+
+  #give(page: EventPage): ReturnType<typeof toAnswer> {
+    const given = toAnswer(page);
+    this.metrics.gave(given.answer.events.length, page.truncated);
+    return given;
+  }
+}
+
+/** @throws CallboardError `invalid_cursor` */
+function startOf(cursor: string): EventPosition | 'earliest' {
+  return cursor === 'earliest' ? cursor : toPosition(cursor);
+}
+
+/** Something that its client should know at once. */
+function isWorthGiving({ events, truncated }: EventPage): boolean {
+  return events.length > 0 || truncated;
+}
+
+function shown({ position, ...record }: SubscriptionRecord): JsonObject {
+  return { ...record, cursor: encodeCursor(position) };
+}

@@ -1,0 +1,94 @@
+/**
+ * Events as resources, of whoever asks: a list of the sources and topics that there are events of, and each of them read as JSON, the latest
+ * events or those after a cursor. Who watches one is told that something came, and reads.
+ */
+import {
+  ProtocolError,
+  type ReadResourceResult,
+  type Resource,
+  type ResourceTemplateType,
+} from '@modelcontextprotocol/server';
+import type { Principal } from '../call.js';
+import { RPC } from '../protocol-errors.js';
+import type { EventCalls } from './event-calls.js';
+import type { EventFeed } from './event-feed.js';
+import type { EventMetrics } from './event-metrics.js';
+import { POLL_LIMITS } from './event-tools.js';
+import { EVENT_SCHEME, EVENT_URI_TEMPLATE, eventUri, parseEventUri, type EventUri } from './event-uri.js';
+
+const MIME_TYPE = 'application/json';
+/** Topics that one list names. */
+const MAX_LISTED = 200;
+
+export const EVENT_TEMPLATE: ResourceTemplateType = {
+  uriTemplate: EVENT_URI_TEMPLATE,
+  name: 'events',
+  title: 'Events of a topic',
+  description:
+    'The latest events of a source and topic, or with after=<next_cursor> those after an earlier answer; without private values. event://{source} has all topics of a source, event:// everything.',
+  mimeType: MIME_TYPE,
+};
+
+export class EventResources {
+  constructor(
+    private readonly calls: Pick<EventCalls, 'read'>,
+    private readonly feed: EventFeed,
+    private readonly metrics: Pick<EventMetrics, 'updated'>,
+  ) {}
+
+  list({ tenantId }: Principal): Resource[] {
+    const seen = this.feed.topics.of(tenantId, this.feed.oldest);
+    return seen.slice(0, MAX_LISTED).map(({ source, topic }) => ({
+      uri: eventUri(source, topic),
+      name: `${source}/${topic}`,
+      title: `Events ${topic} of ${source}`,
+      mimeType: MIME_TYPE,
+    }));
+  }
+
+  /** @throws ProtocolError for a URI that is none of an event */
+  async read(principal: Principal, uri: string): Promise<ReadResourceResult> {
+    const wanted = parseEventUri(uri);
+    if (!wanted) throw new ProtocolError(RPC.resourceNotFound, 'Resource not found', { uri });
+    const { source, topic, after, limit } = wanted;
+    const answer = await this.calls.read(principal, {
+      ...(source !== undefined && { sources: [source] }),
+      ...(topic !== undefined && { topics: [topic] }),
+      ...(after !== undefined && { cursor: after }),
+      max: Math.min(limit ?? POLL_LIMITS.usualEvents, POLL_LIMITS.events),
+    });
+    return { contents: [{ uri, mimeType: MIME_TYPE, text: JSON.stringify(answer) }] };
+  }
+
+  /** Everything up to here was heard of; see `mayHaveSince`. */
+  get position(): number {
+    return this.feed.position;
+  }
+
+  /** May something have come for a URI after a position? */
+  mayHaveSince(position: number, { tenantId }: Principal, uri: string): boolean {
+    const wanted = parseEventUri(uri);
+    return wanted !== undefined && this.feed.mayHaveSince(position, tenantId, wanted.source, wanted.topic);
+  }
+
+  /** A client was told that something came. */
+  told(): void {
+    this.metrics.updated();
+  }
+
+  /** Calls back whenever something has come for a URI. Returns a function that ends it; does nothing for a URI that is none of an event. */
+  watch({ tenantId }: Principal, uri: string, onUpdated: () => void): () => void {
+    const wanted = parseEventUri(uri);
+    if (!wanted) return () => undefined;
+    return this.feed.watch(tenantId, selectionOf(wanted), onUpdated);
+  }
+}
+
+/** Is this for the front end to serve? */
+export function isEventUri(uri: string): boolean {
+  return uri.startsWith(EVENT_SCHEME);
+}
+
+function selectionOf({ source, topic }: EventUri) {
+  return { ...(source !== undefined && { sources: [source] }), ...(topic !== undefined && { topics: [topic] }) };
+}
