@@ -3,9 +3,8 @@
  * keys, in what is encoded. One automaton (Aho and Corasick) for all of them, so that the time depends on the length of the text only.
  */
 import { RefusedError } from './limits.js';
-import { fold } from './text/words.js';
-import { NOT_NAMES } from './detectors/name-words.js';
-import { englishWords, places } from './text/word-lists.js';
+import { fold } from './text/fold.js';
+import { ENGLISH, kindOf, NO_NAME, OTHER, PLACE, STOP } from './text/lexicon.js';
 import { isWordChar, pairsOf } from './text/chars.js';
 import { lowerOf } from './text/scan.js';
 import type { EntityType, Span } from './types.js';
@@ -174,6 +173,6 @@ function stands(text: string, start: number, end: number, entry: Entry, identifi
 }
 
 function isRareWord(word: string): boolean {
-  const folded = fold(word);
-  return !NOT_NAMES.has(folded) && !englishWords().has(folded) && !(places().has(folded) && word.length < 5);
+  const kind = kindOf(fold(word));
+  return (kind & (NO_NAME | STOP | ENGLISH | OTHER)) === 0 && !((kind & PLACE) !== 0 && word.length < 5);
 }

@@ -52,7 +52,8 @@ interface Around {
   depth: number;
 }
 
-const KEEP_SETTINGS = { off: new Set(['email', 'iban', 'card', 'labelled']), strongOnly: true };
+/** Where a rule keeps a field: credentials that are known by their form are cut all the same. */
+const OFF_WHERE_KEPT = ['email', 'iban', 'card', 'labelled'];
 const NOTHING: [] = [];
 const ROOT: Around = { path: [], things: false, secret: false, rule: undefined, encodings: 0, depth: 0 };
 
@@ -84,9 +85,10 @@ class Planner {
     this.#off = switchedOff(policy);
     this.#decodes = !this.#off.has('encoded');
     this.#named = !this.#off.has('field_names');
-    this.#settings = { off: this.#off, strongOnly: false };
-    this.#strongSettings = { off: this.#off, strongOnly: true };
-    this.#keepSettings = { ...KEEP_SETTINGS, off: new Set([...KEEP_SETTINGS.off, ...this.#off]) };
+    const most = settings.limits.findings;
+    this.#settings = { off: this.#off, strongOnly: false, most };
+    this.#strongSettings = { off: this.#off, strongOnly: true, most };
+    this.#keepSettings = { off: new Set([...OFF_WHERE_KEPT, ...this.#off]), strongOnly: true, most };
   }
 
   /** `field` is the name of the field, or of the field that holds the list; `parent` that of the field around it. */

@@ -5,8 +5,8 @@
  * They are short, for a reader. Where two values of one event would get the same, the second is longer.
  */
 import { createHmac, hkdfSync } from 'node:crypto';
-import { TITLES } from './detectors/name-words.js';
-import { fold } from './text/words.js';
+import { is, TITLE } from './text/lexicon.js';
+import { fold } from './text/fold.js';
 import type { EntityType } from './types.js';
 
 /** Hexadecimal digits that a pseudonym has, and grows by. */
@@ -74,7 +74,7 @@ function normalForm(type: EntityType, value: string): string {
     case 'PERSON':
       return fold(value)
         .split(/[^\p{L}\p{N}]+/u)
-        .filter((word) => word !== '' && !TITLES.has(word))
+        .filter((word) => word !== '' && !is(word, TITLE))
         .join(' ');
     case 'ADDRESS':
     case 'ZIP':

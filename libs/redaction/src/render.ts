@@ -133,7 +133,7 @@ export class Renderer {
         text,
         found.map((span) => ({ span })),
       ),
-      { identifier, settings: { off: this.#off, strongOnly: identifier } },
+      { identifier, settings: { off: this.#off, strongOnly: identifier, most: this.limits.findings } },
     );
   }
 
@@ -165,7 +165,7 @@ export class Renderer {
       const views = viewsOf(settled, traits);
       const found = mergeFound(
         [
-          ...scan(settled, { off: plan.settings.off, strongOnly: plan.settings.strongOnly }, traits, views),
+          ...scan(settled, { ...plan.settings, extra: [] }, traits, views),
           ...this.#known(settled, views, plan.identifier),
         ],
         settled,

@@ -4,7 +4,7 @@
  * end of the block.
  */
 import { CAPITAL, SPACE } from '../text/chars.js';
-import { places } from '../text/word-lists.js';
+import { PLACE } from '../text/lexicon.js';
 import type { Word } from '../text/words.js';
 import type { Span } from '../types.js';
 import { wordSet, type Detector, type Sample } from './detector.js';
@@ -234,7 +234,7 @@ function startsOther(sample: Sample, words: Word[], k: number): boolean {
 function isPlaceWord(word: Word): boolean {
   return (
     word.text.length > 3 &&
-    places().has(word.folded) &&
+    (word.kind & PLACE) !== 0 &&
     !/^(?:will|last|night|please|call|when|case|post|mail|this|card|with|best|of)$/.test(word.folded)
   );
 }

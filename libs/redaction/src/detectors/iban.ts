@@ -1,4 +1,5 @@
 /** IBANs: country, length of that country, and remainder 1 modulo 97. */
+import { isWordChar } from '../text/chars.js';
 import type { Span } from '../types.js';
 import type { Detector, Sample } from './detector.js';
 
@@ -25,21 +26,25 @@ export const iban: Detector = {
     for (const match of text.matchAll(ANCHOR)) {
       const length = LENGTHS.get(match[0].slice(0, 2).toUpperCase());
       if (length === undefined) continue;
-      let compact = '';
+      let size = 0;
       let i = match.index;
-      while (i < text.length && compact.length < length) {
-        const char = text[i]!;
-        if (/[A-Za-z0-9]/.test(char)) compact += char;
-        else if (!((char === ' ' || char === '-' || char === '\u00a0') && /[A-Za-z0-9]/.test(text[i + 1] ?? ''))) break;
-        i++;
+      for (; i < text.length && size < length; i++) {
+        const code = text.charCodeAt(i);
+        if (isAlphanumeric(code)) size++;
+        else if (!((code === 32 || code === 45 || code === 0xa0) && isAlphanumeric(text.charCodeAt(i + 1)))) break;
       }
-      if (compact.length === length && !/[A-Za-z0-9]/.test(text[i] ?? '') && isIban(compact)) {
+      if (size !== length || isAlphanumeric(text.charCodeAt(i))) continue;
+      if (isIban(text.slice(match.index, i).replace(/[ \-\u00a0]/g, ''))) {
         spans.push({ start: match.index, end: i, type: 'IBAN', detector: 'iban' });
       }
     }
     return spans;
   },
 };
+
+function isAlphanumeric(code: number): boolean {
+  return code < 128 && isWordChar(code);
+}
 
 export function isIban(compact: string): boolean {
   const upper = compact.toUpperCase();

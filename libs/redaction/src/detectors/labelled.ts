@@ -2,8 +2,8 @@
  * `name: value` and `name=value` within a text: log lines, forms, .env files, query strings, YAML, program text. The name is read as the name
  * of a field would be; what follows is judged by what the name says.
  */
-import { givenNames } from '../text/word-lists.js';
-import { fold } from '../text/words.js';
+import { GIVEN, is } from '../text/lexicon.js';
+import { fold } from '../text/fold.js';
 import { isHarmless } from '../fields/harmless.js';
 import { COLON, EQUALS } from '../text/chars.js';
 import { meaningOf } from '../fields/field-names.js';
@@ -66,6 +66,16 @@ function twoWordsBefore(text: string, at: number, floor: number): string {
   return before?.[0].trim() ?? '';
 }
 
+/** Characters that end a value; of one that goes on to the end of the line, a colon does too: it is the next label. */
+const STOPS = tableOf(' \t\n\r\v\f&;,"\'<>{}()[]|');
+const LINE_STOPS = tableOf('\n\r&;|<>{}()[]":=');
+
+function tableOf(chars: string): Uint8Array {
+  const table = new Uint8Array(128);
+  for (const char of chars) table[char.charCodeAt(0)] = 1;
+  return table;
+}
+
 interface Value {
   start: number;
   end: number;
@@ -91,8 +101,8 @@ function valueAfter(text: string, at: number, line: boolean): Value | undefined 
   }
   let end = start;
   const limit = Math.min(text.length, start + (line ? LONGEST_LINE_VALUE : LONGEST_VALUE));
-  const stop = line ? /[\n\r&;|<>{}()[\]"]/ : /[\s&;,"'<>{}()[\]|]/;
-  while (end < limit && !stop.test(text[end]!)) end++;
+  const stop = line ? LINE_STOPS : STOPS;
+  while (end < limit && !(text.charCodeAt(end) < 128 && stop[text.charCodeAt(end)] === 1)) end++;
   while (end > start && /[\s.,:]/.test(text[end - 1]!)) end--;
   return end > start ? { start, end, text: text.slice(start, end), quoted: false, tight } : undefined;
 }
@@ -108,7 +118,7 @@ function fits(type: EntityType, value: Value, name: string): boolean {
       return (
         /^\p{Lu}[\p{L}'’.-]{0,30}(?:[ +]\p{L}[\p{L}'’.-]{0,30}){0,4}$/u.test(text) &&
         text.length <= 60 &&
-        (/[ +]/.test(text) || /name./i.test(name) || /.name/i.test(name) || givenNames().has(fold(text)))
+        (/[ +]/.test(text) || /name./i.test(name) || /.name/i.test(name) || is(fold(text), GIVEN))
       );
     case 'EMAIL':
       return text.includes('@');

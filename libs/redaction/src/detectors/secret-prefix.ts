@@ -191,7 +191,7 @@ export const secretPrefix: Detector = {
       if (runEnd < from) for (runEnd = from; runEnd < text.length && TAIL.test(text[runEnd]!);) runEnd++;
       const tail = trimTail(text.slice(from, runEnd));
       const head = tail.slice(0, JUDGED);
-      if (tail.length < rule.least || isFake(head, rule.varied) || !fitsIssuer(rule.mark, head)) continue;
+      if (tail.length < rule.least || !fitsIssuer(rule.mark, head) || isFake(head, rule.varied)) continue;
       spans.push({ start, end: from + tail.length, type: 'SECRET', detector: 'secret_prefix' });
       start = from + tail.length - 1;
       previous = 0;

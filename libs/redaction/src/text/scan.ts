@@ -4,6 +4,7 @@
  */
 import { DETECTORS } from '../detectors/index.js';
 import type { Sample } from '../detectors/detector.js';
+import { RefusedError } from '../limits.js';
 import type { EntityType, Span } from '../types.js';
 import {
   AT,
@@ -28,6 +29,8 @@ export interface ScanSettings {
   off: ReadonlySet<string>;
   /** The text stands where identifiers stand: only what is right by structure is looked for. */
   strongOnly: boolean;
+  /** More spans of one detector are a refusal. */
+  most: number;
   /** Other spans of this text, from a model. */
   extra?: readonly Span[];
 }
@@ -94,7 +97,7 @@ export function scan(
   return outsidePlaceholders(merge(found), text);
 }
 
-function detect(sample: Sample, { off, strongOnly }: ScanSettings): Span[] {
+function detect(sample: Sample, { off, strongOnly, most }: ScanSettings): Span[] {
   const { traits, text } = sample;
   const found: Span[] = [];
   if (isQuiet(traits, text, strongOnly)) return found;
@@ -102,7 +105,9 @@ function detect(sample: Sample, { off, strongOnly }: ScanSettings): Span[] {
   for (const detector of DETECTORS) {
     if (!detector.strong && !weak && !(detector.name === 'labelled' && (traits.has & EQUALS) !== 0)) continue;
     if (off.has(detector.name)) continue;
-    for (const span of detector.detect(sample)) if (span.end > span.start) found.push(span);
+    const spans = detector.detect(sample);
+    if (spans.length > most) throw new RefusedError('too_many_findings');
+    for (const span of spans) if (span.end > span.start) found.push(span);
   }
   return found;
 }

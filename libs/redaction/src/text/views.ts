@@ -48,7 +48,7 @@ export function viewsOf(text: string, traits: Traits = traitsOf(text)): readonly
     const source: string = current?.text ?? text;
     if (current !== undefined && (traitsOf(source).has & DISGUISE) === 0) break;
     const next = decodeOnce(source);
-    if (next.text === source) break;
+    if (next === undefined || next.text === source) break;
     current = current === undefined ? next : compose(current, next);
     views.push(current);
   }
@@ -70,17 +70,13 @@ function compose(outer: View, inner: View): View {
   return { text: inner.text, starts, ends };
 }
 
-function decodeOnce(source: string): View {
-  const parts: string[] = [];
+/** The text with one layer undone; undefined when there is nothing to undo. Nothing is copied before the first change. */
+function decodeOnce(source: string): View | undefined {
+  const lookAlikes = new Disguises(source);
+  const codes: number[] = [];
   const starts: number[] = [];
   const ends: number[] = [];
-  const put = (made: string, start: number, end: number): void => {
-    parts.push(made);
-    for (let k = 0; k < made.length; k++) {
-      starts.push(start);
-      ends.push(end);
-    }
-  };
+  let changed = false;
   for (let i = 0; i < source.length;) {
     const code = source.charCodeAt(i);
     let made: string | undefined;
@@ -89,11 +85,65 @@ function decodeOnce(source: string): View {
     else if (code === 38) [made, length] = entityAt(source, i);
     else if (code === 92) [made, length] = escapeAt(source, i);
     else if (code === 27) [made, length] = ansiAt(source, i);
-    else if (code > 127) [made, length] = foldAt(source, i);
-    put(made ?? source[i]!, i, i + length);
+    else if (code > 127) {
+      const point = source.codePointAt(i)!;
+      length = point > 0xffff ? 2 : 1;
+      made = lookAlikes.at(point, i) ?? plainOf(point);
+    }
+    if (made !== undefined && !changed) {
+      changed = true;
+      for (let k = 0; k < i; k++) {
+        codes.push(source.charCodeAt(k));
+        starts.push(k);
+        ends.push(k + 1);
+      }
+    }
+    if (changed) {
+      for (let k = 0; k < (made ?? source.slice(i, i + length)).length; k++) {
+        codes.push(made === undefined ? source.charCodeAt(i + k) : made.charCodeAt(k));
+        starts.push(i);
+        ends.push(i + length);
+      }
+    }
     i += length;
   }
-  return { text: parts.join(''), starts: Int32Array.from(starts), ends: Int32Array.from(ends) };
+  if (!changed) return undefined;
+  return { text: textOf(codes), starts: Int32Array.from(starts), ends: Int32Array.from(ends) };
+}
+
+const CHUNK = 8192;
+
+function textOf(codes: number[]): string {
+  let text = '';
+  for (let i = 0; i < codes.length; i += CHUNK) text += String.fromCharCode(...codes.slice(i, i + CHUNK));
+  return text;
+}
+
+/** Look-alikes disguise something only among Latin letters: in a word of its own script, a letter is itself. */
+class Disguises {
+  #to = 0;
+  #latin = false;
+
+  constructor(private readonly text: string) {}
+
+  at(point: number, index: number): string | undefined {
+    const alike = LOOK_ALIKES.get(point);
+    if (alike === undefined) return undefined;
+    if (index >= this.#to) this.#readToken(index);
+    return this.#latin || !/[a-z]/i.test(alike) ? alike : undefined;
+  }
+
+  /** The token around: up to the next space, and back to the end of the one before. */
+  #readToken(index: number): void {
+    const { text } = this;
+    let start = index;
+    while (start > this.#to && text.charCodeAt(start - 1) > 32) start--;
+    this.#latin = false;
+    for (this.#to = start; this.#to < text.length && text.charCodeAt(this.#to) > 32; this.#to++) {
+      const code = text.charCodeAt(this.#to) | 32;
+      if (code >= 97 && code <= 122) this.#latin = true;
+    }
+  }
 }
 
 type Piece = [made: string | undefined, length: number];
@@ -164,18 +214,28 @@ function ansiAt(text: string, at: number): Piece {
 const INVISIBLE =
   /^[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]$/;
 
-function foldAt(text: string, at: number): Piece {
-  const point = text.codePointAt(at)!;
-  const original = String.fromCodePoint(point);
-  const length = original.length;
-  if (INVISIBLE.test(original)) return ['', length];
-  if (point >= 0xe0000 && point <= 0xe01ef) return ['', length];
-  const alike = LOOK_ALIKES.get(point);
-  if (alike !== undefined) return [alike, length];
-  if (/^\p{Nd}$/u.test(original)) return [String(digitValue(point)), length];
-  if (/^[\p{Zs}\u2028\u2029]$/u.test(original)) return [' ', length];
-  if (/^\p{Pd}$/u.test(original)) return ['-', length];
-  return [original.normalize('NFKC'), length];
+/** What characters beyond ASCII are without their form: null where they stay. As far as they were met. */
+const plains = new Map<number, string | null>();
+const MOST_PLAINS = 8192;
+
+function plainOf(point: number): string | undefined {
+  let plain = plains.get(point);
+  if (plain === undefined) {
+    const original = String.fromCodePoint(point);
+    const made = withoutForm(original, point);
+    plain = made === original ? null : made;
+    if (plains.size < MOST_PLAINS) plains.set(point, plain);
+  }
+  return plain ?? undefined;
+}
+
+function withoutForm(original: string, point: number): string {
+  if (INVISIBLE.test(original)) return '';
+  if (point >= 0xe0000 && point <= 0xe01ef) return '';
+  if (/^\p{Nd}$/u.test(original)) return String(digitValue(point));
+  if (/^[\p{Zs}\u2028\u2029]$/u.test(original)) return ' ';
+  if (/^\p{Pd}$/u.test(original)) return '-';
+  return original.normalize('NFKC');
 }
 
 /** Decimal digits of every script come in runs of ten that begin with their zero. */

@@ -1,9 +1,7 @@
-/**
- * A text as words, for what is recognised by its neighbours: names, addresses, words of context.
- *
- * The folded form of a word is lower-case and without accents, as the word lists have it.
- */
+/** A text as words, for what is recognised by its neighbours: names, addresses, words of context. */
 import { isWordChar } from './chars.js';
+import { fold } from './fold.js';
+import { kindOf } from './lexicon.js';
 
 export interface Word {
   start: number;
@@ -12,19 +10,8 @@ export interface Word {
   folded: string;
   /** Begins with an upper-case letter. */
   capital: boolean;
-}
-
-const SPECIAL: Record<string, string> = { ø: 'o', ł: 'l', đ: 'd', ı: 'i', ß: 'ss', æ: 'ae', œ: 'oe', ð: 'd', þ: 'th' };
-
-export function fold(word: string): string {
-  let ascii = true;
-  for (let i = 0; i < word.length && ascii; i++) ascii = word.charCodeAt(i) < 128;
-  if (ascii) return word.toLowerCase();
-  return word
-    .normalize('NFD')
-    .replace(/\p{M}/gu, '')
-    .toLowerCase()
-    .replace(/[øłđıßæœðþ]/g, (letter) => SPECIAL[letter]!);
+  /** What the lexicon says of it: bits. */
+  kind: number;
 }
 
 /** A word longer than this is no name and no word of a language; it is kept, but not folded. */
@@ -42,7 +29,8 @@ export function wordsOf(text: string): Word[] {
     const word = i - start > LONGEST_WORD ? '' : text.slice(start, i);
     const first = text.charCodeAt(start);
     const capital = first < 128 ? first >= 65 && first <= 90 : word !== '' && word[0] !== word[0]!.toLowerCase();
-    words.push({ start, end: i, text: word, folded: fold(word), capital });
+    const folded = fold(word);
+    words.push({ start, end: i, text: word, folded, capital, kind: word === '' ? 0 : kindOf(folded) });
   }
   return words;
 }
