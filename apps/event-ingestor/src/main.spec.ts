@@ -128,10 +128,21 @@ describe('an event', () => {
     expect(stored.slice(0, 60)).toEqual(Array.from({ length: 60 }, (_, i) => i));
     expect(stored.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 80 }, (_, i) => i));
   }, 60_000);
+});
 
-  it('that could not be stored is not overtaken by a later one of its key, and holds back no other', async () => {
-    const small = await startTestNats({ topology: { maxBytes: 1024 * 1024 } });
-    const others = await SpecIngestors.open(small);
+describe('a stream that is full', () => {
+  let small: TestNats;
+  let others: SpecIngestors;
+  beforeAll(async () => {
+    small = await startTestNats({ topology: { maxBytes: 1024 * 1024 } });
+    others = await SpecIngestors.open(small);
+  });
+  afterAll(async () => {
+    await others.dispose();
+    await small.dispose();
+  });
+
+  it('takes no event that would overtake one of its key that did not fit, and holds back no other', async () => {
     const ingestor = await others.start();
     await ingestor.send(event({ data: 'x'.repeat(600_000) }));
     const batch = [
@@ -144,8 +155,6 @@ describe('an event', () => {
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
     expect(answer.json.results!.map(({ status, code }) => code ?? status)).toEqual(['overloaded', 'overloaded', 202]);
     expect((await others.stored('ci')).map(({ key }) => key)).toEqual(['com.example.build', 'b']);
-    await others.dispose();
-    await small.dispose();
   });
 });
 

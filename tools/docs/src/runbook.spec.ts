@@ -1,5 +1,4 @@
 /** The commands of `docs/runbook.md`, run as they stand there against a real stack with the stock `nats` CLI. */
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,67 +7,11 @@ import { connectNats, declareTopology, applyTopology } from '@callboard/jetstrea
 import { resolveNatsCli, resolveNatsServer } from '@callboard/nats-server';
 import { startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { bash, missing, stepsOf } from './commands.js';
 import { readPage, inRepository } from './pages.js';
 import { startServers, type Servers } from './spec-servers.js';
 
 const SLOW_MS = 120_000;
-
-interface Step {
-  heading: string;
-  /** `denied`: it fails, for want of permission. `cluster`: against three servers. */
-  kind: '' | 'denied' | 'cluster';
-  commands: string;
-  /** Lines that are printed, in this order, each with `…` for anything. */
-  expected: string[];
-}
-
-/** Each block of commands, with the block of what to expect that follows it. */
-function stepsOf(page: string): Step[] {
-  const steps: Step[] = [];
-  for (const part of page.split(/^(?=## )/m)) {
-    const heading = part.split('\n', 1)[0]!.replace(/^## /, '');
-    const blocks = part.matchAll(/^```sh ?(\w*)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/gms);
-    for (const [, kind, commands, expected = ''] of blocks) {
-      steps.push({
-        heading,
-        kind: kind as Step['kind'],
-        commands: commands!,
-        expected: expected.split('\n').filter((line) => line !== ''),
-      });
-    }
-  }
-  return steps;
-}
-
-/** The first expected line that was not printed after those before it. */
-function missing(expected: string[], printed: string): string | undefined {
-  let lines = printed.split('\n');
-  for (const line of expected) {
-    const pattern = new RegExp(`^${line.split('…').map(escaped).join('.*')}`);
-    const at = lines.findIndex((each) => pattern.test(each));
-    if (at < 0) return line;
-    lines = lines.slice(at + 1);
-  }
-  return undefined;
-}
-
-const escaped = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-interface Ran {
-  code: number;
-  printed: string;
-}
-
-function bash(commands: string, cwd: string, env: NodeJS.ProcessEnv): Promise<Ran> {
-  return new Promise((resolve) => {
-    const options = { cwd, env, timeout: 60_000, encoding: 'utf8' } as const;
-    const child = execFile('bash', ['-c', `set -euo pipefail\nexec 2>&1\n${commands}`], options, (error, stdout) => {
-      resolve({ code: error ? Number(error.code ?? -1) : 0, printed: stdout });
-    });
-    // Without a terminal the CLI would wait for one to say yes on.
-    child.stdin!.end();
-  });
-}
 
 /** What the steps need, as far as it is there. */
 async function toolsMissing(): Promise<string | { cli: string }> {

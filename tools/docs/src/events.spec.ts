@@ -1,0 +1,55 @@
+/** The commands of `docs/events.md`, run as they stand there against a real stack whose sources are those of the page. */
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describeWith, startStack, type Program, type TestStack } from '@callboard/testing';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { bash, missing, stepsOf } from './commands.js';
+import { codeBlocks, inRepository, readPage } from './pages.js';
+
+const page = await readPage('docs/events.md');
+const steps = stepsOf(page);
+const TOOLS: Program[] = ['bash', 'curl', 'jq', 'openssl'].map((name) => ({
+  name,
+  probe: [name, name === 'openssl' ? 'version' : '--version'],
+}));
+const SECRET = 'the secret of the page';
+
+describeWith(TOOLS, 'docs/events.md', () => {
+  let folder: string;
+  let stack: TestStack;
+  let env: NodeJS.ProcessEnv;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'callboard-events-'));
+    await symlink(fileURLToPath(inRepository('node_modules')), join(folder, 'node_modules'));
+    await writeFile(join(folder, 'sources.yaml'), codeBlocks(page, 'yaml')[0]!);
+    await writeFile(join(folder, 'billing-secret'), `whsec_${Buffer.alloc(24, 7).toString('base64')}\n`);
+    await writeFile(join(folder, 'stack.yaml'), `sources: ${join(folder, 'sources.yaml')}\n`);
+    stack = await startStack({
+      dataDir: join(folder, '.callboard'),
+      args: ['--config', join(folder, 'stack.yaml')],
+      env: { CI_TOKEN: 'a token of the page', GITHUB_SECRET: SECRET, GITHUB_SECRET_OF_NEXT_YEAR: 'another' },
+    });
+    const { ingest_url: INGEST_URL, ingest_token: INGEST_TOKEN } = stack.ready;
+    env = { ...process.env, INGEST_URL, INGEST_TOKEN, GITHUB_SECRET: SECRET };
+  }, 120_000);
+  afterAll(async () => {
+    await stack.stop();
+    await rm(folder, { recursive: true, force: true });
+  }, 120_000);
+
+  it('has an example of every form', () => {
+    expect(steps).toHaveLength(4);
+  });
+
+  it.each(steps.map((step, i) => [`${i + 1}: ${step.heading}`, step] as const))(
+    'block %s',
+    async (_, { commands, expected }) => {
+      const { code, printed } = await bash(commands, folder, env);
+      expect([code, missing(expected, printed), printed]).toEqual([0, undefined, printed]);
+      expect(expected).not.toEqual([]);
+    },
+  );
+});
