@@ -15,7 +15,7 @@ import {
   type Tool,
 } from '@modelcontextprotocol/server';
 import { EVENT_TOOLS } from './events/event-tools.js';
-import { EVENT_SCHEME } from './events/event-uri.js';
+import { isEventUri } from './events/event-uri.js';
 import { paramHeaders, type ParamHeader } from './param-headers.js';
 import { RESULT_TOOL } from './result-tool.js';
 
@@ -125,8 +125,8 @@ export class Listing {
 
 /** Would the action shadow something that the front end serves? */
 function isOurs({ id, surface }: ActionDescriptor): boolean {
-  if (surface.kind === 'resource') return surface.uri.startsWith(EVENT_SCHEME);
-  if (surface.kind === 'resource_template') return surface.uri_template.startsWith(EVENT_SCHEME);
+  if (surface.kind === 'resource') return isEventUri(surface.uri);
+  if (surface.kind === 'resource_template') return isEventUri(surface.uri_template);
   return isReservedId(id);
 }
 

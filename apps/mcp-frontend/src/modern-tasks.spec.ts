@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { ActionSet, defineAction } from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { Listening } from './spec-listening.js';
 import { modernRequest, raw, startSpecFront, type RawAnswer, type SpecFront, type SpecHeaders } from './spec-front.js';
 import { SpecRunner, elicit, startInvoker, text, type SpecInvoker } from './spec-invoker.js';
 
@@ -126,34 +127,8 @@ describe('the tasks extension', () => {
   });
 });
 
-class Listening {
-  readonly #socket: Socket;
-  #text = '';
-
-  constructor(port: number, notifications: JsonObject, meta: JsonObject = TASKS) {
-    this.#socket = connect(port, '127.0.0.1');
-    this.#socket.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
-    this.#socket.on('error', () => undefined);
-    const request = modernRequest('subscriptions/listen', { notifications }, { meta, message: { id: 0 } });
-    this.#socket.write(request);
-  }
-
-  get frames(): { method?: string; params?: JsonObject; id?: unknown; result?: JsonObject }[] {
-    return [...this.#text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as JsonObject);
-  }
-
-  async until(frames: number): Promise<this['frames']> {
-    return waitFor(() => this.frames.length >= frames && this.frames, { what: `${frames} frames` });
-  }
-
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-}
+const listen = (port: number, notifications: JsonObject, meta: JsonObject = TASKS) =>
+  new Listening(port, notifications, { meta });
 
 describe('notifications/tasks', () => {
   let taskId: string;
@@ -163,7 +138,7 @@ describe('notifications/tasks', () => {
 
   it('tell every change of the tasks that are the listener’s, on any replica, after an acknowledgement that names them', async () => {
     const command = await runner.next();
-    const listening = new Listening(b.port, { taskIds: [taskId, 'c_unknown', taskId] });
+    const listening = listen(b.port, { taskIds: [taskId, 'c_unknown', taskId] });
     const [acknowledged, first] = await listening.until(2);
     expect(acknowledged).toEqual({
       jsonrpc: '2.0',
@@ -199,7 +174,7 @@ describe('notifications/tasks', () => {
     await runner.end(await runner.next());
     const commands = await startInvoker(await nats.connect('mcp-frontend'));
     const front = await startSpecFront({ commands, actions });
-    const listening = new Listening(front.port, {
+    const listening = listen(front.port, {
       taskIds: [taskId],
       toolsListChanged: true,
       promptsListChanged: false,
@@ -235,7 +210,7 @@ describe('notifications/tasks', () => {
   it('are not kept for a client that does not read: it is cut off, and may listen again', async () => {
     await runner.end(await runner.next());
     const uri = 'spec://large';
-    const listening = new Listening(b.port, { taskIds: [taskId], resourceSubscriptions: [uri] });
+    const listening = listen(b.port, { taskIds: [taskId], resourceSubscriptions: [uri] });
     await listening.until(2);
     listening.pause();
     const params = { text: 'x'.repeat(1024 * 1024) };

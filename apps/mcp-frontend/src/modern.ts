@@ -28,7 +28,7 @@ import { decodeHeaderValue, mismatchedParam, type HeaderMismatch } from './param
 import { MODERN_REVISION } from './plain-request.js';
 import { RPC, toRpcError } from './protocol-errors.js';
 import { LIST_CACHE, SERVER_INFO, createServer, type ServerParts } from './server-factory.js';
-import { TaskStreams, readTaskFilter } from './task-streams.js';
+import { ListenStreams, costOf, needsOwnStream, readListenFilter } from './listen-streams.js';
 import { REQUIRES_TASKS, declaresTasks } from './tasks.js';
 import { ToolCall, headerOf, type Serving } from './tool-call.js';
 import { sendWebResponse, toWebRequest } from './web-bridge.js';
@@ -48,7 +48,7 @@ const NAMED_BY = new Map([
 export class ModernFront implements Serving {
   closing = false;
   readonly #sdk: McpHttpHandler;
-  readonly #taskStreams: TaskStreams;
+  readonly #listenStreams: ListenStreams;
   #toolsOf: Listing | undefined;
   #toolsResult = '';
 
@@ -65,13 +65,13 @@ export class ModernFront implements Serving {
       // The limit in front refuses earlier, and with the status of a refusal.
       { legacy: 'reject', bus, maxSubscriptions: Infinity, keepAliveMs: KEEP_ALIVE_MS },
     );
-    this.#taskStreams = new TaskStreams(parts.tasks, bus, parts.report);
+    this.#listenStreams = new ListenStreams(parts.tasks, parts.events, bus, parts.report);
   }
 
   /** Ends every open `subscriptions/listen` in order, and takes no more of what the SDK serves. */
   close(): Promise<void> {
     this.closing = true;
-    this.#taskStreams.close();
+    this.#listenStreams.close();
     return this.#sdk.close();
   }
 
@@ -183,20 +183,19 @@ export class ModernFront implements Serving {
     principal: Principal,
   ): void {
     const { notifications } = params;
-    // The SDK knows no task ids: it would leave them out.
-    if (!isObject(notifications) || notifications.taskIds === undefined || this.closing) {
+    if (!isObject(notifications) || !needsOwnStream(notifications) || this.closing) {
       if (!this.listens.tryTake()) return answerRefusal(res, this.listens.refusal(), { id });
       res.once('close', () => this.listens.release());
       return this.#serveBySdk(req, res, body, principal);
     }
-    if (!declaresTasks(params._meta as JsonObject)) return refuseWithoutTasks(res, id);
-    const filter = readTaskFilter(notifications);
+    const namesTasks = notifications.taskIds !== undefined;
+    if (namesTasks && !declaresTasks(params._meta as JsonObject)) return refuseWithoutTasks(res, id);
+    const filter = readListenFilter(notifications);
     if (!filter) return this.#refuseParams(res, id, 'subscriptions/listen');
-    // Each task costs what a stream does.
-    const cost = 1 + filter.taskIds.length;
+    const cost = costOf(filter);
     if (!this.listens.tryTake(cost)) return answerRefusal(res, this.listens.refusal(), { id });
     res.once('close', () => this.listens.release(cost));
-    this.#taskStreams.open(res, id, filter, principal);
+    this.#listenStreams.open(res, id, filter, principal);
   }
 
   #refuseParams(res: ServerResponse, id: RequestId, method: string): void {

@@ -34,7 +34,8 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server';
 import { TaskRequired, type Invocation, type Invoker, type Principal } from './call.js';
-import { EVENT_TEMPLATE, isEventUri, type EventResources } from './events/event-resources.js';
+import { EVENT_TEMPLATE, type EventResources } from './events/event-resources.js';
+import { isEventUri } from './events/event-uri.js';
 import { inputKinds, missingKinds, type StateSeal } from './input-rounds.js';
 import { Listing } from './listing.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';

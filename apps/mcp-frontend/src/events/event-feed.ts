@@ -108,7 +108,9 @@ export class EventFeed {
 
   /** May a tenant have had an event, of a source or topic of it, after a sequence? Says yes when that is not known. */
   mayHaveSince(sequence: number, tenantId: string, source?: string, topic?: string): boolean {
-    return sequence < this.#knownFrom || this.topics.lastSequence(tenantId, source, topic) > sequence;
+    // A sequence that is not there yet may be of a stream that was made anew since.
+    const isKnown = sequence >= this.#knownFrom && sequence <= this.#position;
+    return !isKnown || this.topics.lastSequence(tenantId, source, topic) > sequence;
   }
 
   /** Returns a function that ends it. */

@@ -8,13 +8,14 @@ import {
   type Resource,
   type ResourceTemplateType,
 } from '@modelcontextprotocol/server';
+import { parseCursor } from '@callboard/jetstream';
 import type { Principal } from '../call.js';
 import { RPC } from '../protocol-errors.js';
 import type { EventCalls } from './event-calls.js';
 import type { EventFeed } from './event-feed.js';
 import type { EventMetrics } from './event-metrics.js';
 import { POLL_LIMITS } from './event-tools.js';
-import { EVENT_SCHEME, EVENT_URI_TEMPLATE, eventUri, parseEventUri, type EventUri } from './event-uri.js';
+import { EVENT_URI_TEMPLATE, eventUri, parseEventUri, type EventUri } from './event-uri.js';
 
 const MIME_TYPE = 'application/json';
 /** Topics that one list names. */
@@ -65,10 +66,12 @@ export class EventResources {
     return this.feed.position;
   }
 
-  /** May something have come for a URI after a position? */
-  mayHaveSince(position: number, { tenantId }: Principal, uri: string): boolean {
+  /** May something have come for a URI after a position, and after the cursor that the URI itself names? No when there is neither. */
+  mayHaveSince({ tenantId }: Principal, uri: string, position?: number): boolean {
     const wanted = parseEventUri(uri);
-    return wanted !== undefined && this.feed.mayHaveSince(position, tenantId, wanted.source, wanted.topic);
+    const read = wanted?.after === undefined ? undefined : parseCursor(wanted.after)?.sequence;
+    const since = Math.max(position ?? -1, read ?? -1);
+    return wanted !== undefined && since >= 0 && this.feed.mayHaveSince(since, tenantId, wanted.source, wanted.topic);
   }
 
   /** A client was told that something came. */
@@ -82,11 +85,6 @@ export class EventResources {
     if (!wanted) return () => undefined;
     return this.feed.watch(tenantId, selectionOf(wanted), onUpdated);
   }
-}
-
-/** Is this for the front end to serve? */
-export function isEventUri(uri: string): boolean {
-  return uri.startsWith(EVENT_SCHEME);
 }
 
 function selectionOf({ source, topic }: EventUri) {

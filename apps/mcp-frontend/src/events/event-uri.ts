@@ -23,6 +23,11 @@ export function eventUri(source: string, topic: string): string {
   return `${EVENT_SCHEME}${source}/${encodeURIComponent(topic)}`;
 }
 
+/** Is this for the front end to serve, rather than for an action? */
+export function isEventUri(uri: string): boolean {
+  return uri.startsWith(EVENT_SCHEME);
+}
+
 /** What a URI means; `undefined` when it is none of an event. */
 export function parseEventUri(uri: string): EventUri | undefined {
   const [matched, authority = '', path = '', query = ''] = SHAPE.exec(uri) ?? [];

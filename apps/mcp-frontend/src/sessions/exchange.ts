@@ -212,15 +212,23 @@ export async function findServer(log: EventLog, address: StreamAddress): Promise
 }
 
 /** What a client is given to come back with: a place in the log of one stream. */
-export function eventId(sequence: number, stream: string): string {
-  return `${sequence}.${stream}`;
+export function eventId(sequence: number, stream: string, events?: number): string {
+  return `${sequence}.${stream}${events === undefined ? '' : `.${events}`}`;
 }
 
-const EVENT_ID = /^(\d{1,15})\.([rg]_[A-Za-z0-9_-]{16})$/;
+const EVENT_ID = /^(\d{1,15})\.([rg]_[A-Za-z0-9_-]{16})(?:\.(\d{1,15}))?$/;
 
-export function parseEventId(id: string): { sequence: number; stream: string } | undefined {
-  const match = EVENT_ID.exec(id);
-  return match ? { sequence: Number(match[1]), stream: match[2]! } : undefined;
+export interface StreamPosition {
+  sequence: number;
+  stream: string;
+  /** Of the standalone stream, once it told of events: it told of all up to this sequence of theirs. */
+  events?: number;
+}
+
+export function parseEventId(id: string): StreamPosition | undefined {
+  const [matched, sequence, stream, events] = EVENT_ID.exec(id) ?? [];
+  if (matched === undefined) return undefined;
+  return { sequence: Number(sequence), stream: stream!, ...(events !== undefined && { events: Number(events) }) };
 }
 
 function questionFact({ incarnation }: ReplicaId, n: number): string {

@@ -24,6 +24,8 @@ export interface SessionRecord {
   used_at: number;
   log_level?: LogLevel;
   subscriptions: string[];
+  /** Of each subscribed resource of events: what came up to this sequence came before the subscription. */
+  events_since?: Record<string, number>;
   /** The stream that a GET without Last-Event-ID opens: at most one at a time. */
   standalone: {
     stream: string;

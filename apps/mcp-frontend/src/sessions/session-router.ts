@@ -29,9 +29,10 @@ import { answerJson, answerRefusal, answerRpcError, readableId, type RequestId }
 import type { Principal } from '../call.js';
 import { RPC, toRpcError } from '../protocol-errors.js';
 import type { ServerOptions, ServerParts, SessionMemory } from '../server-factory.js';
+import { EVENT_URI_TEMPLATE, isEventUri, parseEventUri } from '../events/event-uri.js';
 import { ChangeLog } from './change-log.js';
 import { EventLog } from './event-log.js';
-import { eventId, parseEventId, type Exchange, type OpenRecord } from './exchange.js';
+import { eventId, parseEventId, type Exchange, type OpenRecord, type StreamPosition } from './exchange.js';
 import { Exchanges } from './exchanges.js';
 import { accepts, header, messagingHeaders, prefersEvents, readMessage } from './http.js';
 import { Replicas, type Question } from './replicas.js';
@@ -148,7 +149,11 @@ export class SessionRouter {
     const replicas = await Replicas.join(nc, instance, options, onError);
     const exchangeParts = { log, replicas, report: parts.report, requests: deps.requests, onError };
     const exchanges = new Exchanges(exchangeParts, options.maxRunningPerSession);
-    const standalone = new StandaloneStreams({ changes, records, replicas, streams: sse, retryMs, onError });
+    const standalone = new StandaloneStreams({
+      ...{ changes, records, replicas, retryMs, onError },
+      streams: sse,
+      events: parts.events,
+    });
     return new SessionRouter(deps, options, { log, records, changes, replicas, exchanges, sse, standalone });
   }
 
@@ -222,7 +227,7 @@ export class SessionRouter {
     if (!lastEventId) return this.#openStandalone(res, session);
     const position = parseEventId(lastEventId);
     if (position?.stream === session.record.standalone.stream) {
-      return this.#openStandalone(res, session, position.sequence);
+      return this.#openStandalone(res, session, position);
     }
     const found = position ? await ResumedStream.find(this.parts.log, session, position) : 'unknown';
     if (!position || found === 'unknown') return refuse(res, 400, 'Last-Event-ID is not of this session');
@@ -375,6 +380,7 @@ export class SessionRouter {
         }
         if (uris.size === record.subscriptions.length) return false;
         record.subscriptions = [...uris];
+        record.events_since = positionsOf(record, this.deps.parts.events.position);
         return true;
       });
       if (changed) await changes.subscriptionsChanged(session.id);
@@ -386,6 +392,9 @@ export class SessionRouter {
       },
       subscribe: async (uri) => {
         if (uri.length > MAX_URI_CHARS) throw new CallboardError('invalid_arguments', 'The URI is too long');
+        if (isEventUri(uri) && !parseEventUri(uri)) {
+          throw new CallboardError('invalid_arguments', `The URI is none of events: ${EVENT_URI_TEMPLATE}`);
+        }
         await subscriptions((uris) => uris.add(uri));
       },
       unsubscribe: (uri) => subscriptions((uris) => uris.delete(uri)),
@@ -394,7 +403,7 @@ export class SessionRouter {
     };
   }
 
-  async #openStandalone(res: ServerResponse, session: Session, position?: number): Promise<void> {
+  async #openStandalone(res: ServerResponse, session: Session, position?: StreamPosition): Promise<void> {
     if (await this.parts.standalone.open(session, res, position)) return;
     refuse(res, 409, 'The session has a stream open already');
   }
@@ -466,6 +475,11 @@ export class SessionRouter {
 
 /** What the NATS client throws when its server, or the server's streams, cannot be reached now. */
 const AWAY = new Set(['TimeoutError', 'NoRespondersError', 'RequestError', 'ConnectionError', 'JetStreamError']);
+
+/** From where on each resource of events is told; one that is new, from now on. */
+function positionsOf({ subscriptions, events_since: before = {} }: SessionRecord, now: number): Record<string, number> {
+  return Object.fromEntries(subscriptions.filter(isEventUri).map((uri) => [uri, before[uri] ?? now]));
+}
 
 function newRecord(principal: Principal, initialize: JSONRPCRequest, position: number): SessionRecord {
   const now = Date.now();

@@ -111,7 +111,7 @@ export interface SpecReplicaOptions extends Partial<SessionOptions> {
   maxStreams?: number;
 }
 
-/** A replica in this process. The user of a request is in its header `x-spec-user`. */
+/** A replica in this process. Tenant and user of a request are in its headers `x-spec-tenant` and `x-spec-user`. */
 export async function startReplica(
   nats: SpecNats,
   instance: string,
@@ -145,8 +145,11 @@ export async function startReplica(
     const chunks: Buffer[] = [];
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
     req.on('end', () => {
-      const user = req.headers['x-spec-user'];
-      const principal = typeof user === 'string' ? { ...ANONYMOUS, userId: user } : ANONYMOUS;
+      const { 'x-spec-tenant': tenant, 'x-spec-user': user } = req.headers;
+      const principal = {
+        tenantId: typeof tenant === 'string' ? tenant : ANONYMOUS.tenantId,
+        userId: typeof user === 'string' ? user : ANONYMOUS.userId,
+      };
       const text = Buffer.concat(chunks).toString();
       router.serve(req, res, principal, text === '' ? undefined : JSON.parse(text));
     });

@@ -3,6 +3,7 @@
  * that too much piles up, it closes, and the client may come back for the rest.
  */
 import type { ServerResponse } from 'node:http';
+import { untilRead } from '../until-read.js';
 
 export interface SseOptions {
   keepAliveMs: number;
@@ -77,16 +78,13 @@ export class SseStream {
   }
 
   /** Resolves when the client has read enough for more to be sent, or is gone. */
-  async ready(): Promise<void> {
-    const { res } = this;
-    if (this.#closed || res.writableLength <= this.maxBacklog / 2) return;
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        res.off('drain', done).off('close', done);
-        resolve();
-      };
-      res.once('drain', done).once('close', done);
-    });
+  ready(): Promise<void> {
+    return untilRead(this.res, this.maxBacklog / 2);
+  }
+
+  /** Resolves when the client has read nearly everything, or is gone. */
+  read(): Promise<void> {
+    return untilRead(this.res);
   }
 
   keepAlive(): void {

@@ -8,6 +8,9 @@
  * The stream has no log of its own: it is the change log, seen from a position (see `change-log.ts`), so an idle session costs a
  * connection and nothing else. A client that comes back without saying where it was goes on where the record says that the stream
  * was closed.
+ *
+ * Resources of events are told from EVENTS itself: far too much happens there to store it again. The ids of the stream say how far that
+ * was told. What is not known then is told once as updated: a client may be told too often, and never too little.
  */
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,7 +18,10 @@ import type { Catalog, CatalogView } from '@callboard/actions';
 import { fingerprint } from '@callboard/envelope';
 import { Listing } from '../listing.js';
 import { type Change, type ChangeLog, type ListKind } from './change-log.js';
-import { eventId } from './exchange.js';
+import type { ServerParts } from '../server-factory.js';
+import { isEventUri } from '../events/event-uri.js';
+import { EventWatches, type Reached } from '../events/event-watches.js';
+import { eventId, type StreamPosition } from './exchange.js';
 import type { ReplicaId, Replicas } from './replicas.js';
 import type { Session, SessionRecord, SessionRecords } from './session-records.js';
 import type { SseStream, SseStreams } from './sse-stream.js';
@@ -32,6 +38,7 @@ export interface StandaloneParts {
   records: SessionRecords;
   replicas: Replicas;
   streams: SseStreams;
+  events: ServerParts['events'];
   retryMs: number;
   onError: (error: unknown) => void;
 }
@@ -62,7 +69,7 @@ export class StandaloneStreams {
    * @param position where the client says that it was
    * @returns false, with the response untouched, when the stream is open already
    */
-  async open(session: Session, res: ServerResponse, position?: number): Promise<boolean> {
+  async open(session: Session, res: ServerResponse, position?: StreamPosition): Promise<boolean> {
     const { records, replicas, streams, changes } = this.parts;
     const { holder } = session.record.standalone;
     if (position === undefined && holder && (await this.#isOpenAt(session.id, holder))) return false;
@@ -83,10 +90,11 @@ export class StandaloneStreams {
     this.end(session.id);
 
     const sse = streams.open(res, session.id);
-    const from = position ?? session.record.standalone.position;
-    const stream = new StandaloneStream(session, sse, from, this.parts);
+    const from = position?.sequence ?? session.record.standalone.position;
+    const stream = new StandaloneStream(session, sse, from, position?.events, this.parts);
     this.#open.set(session.id, stream);
     sse.onClose = () => {
+      stream.close();
       if (this.#open.get(session.id) === stream) this.#open.delete(session.id);
       void this.#release(session, stream).catch(this.parts.onError);
     };
@@ -131,26 +139,33 @@ export class StandaloneStreams {
   }
 }
 
-class StandaloneStream {
+class StandaloneStream implements Reached {
   released: Promise<void> = Promise.resolve();
   /** Changes that came while the record was being read, which says whether the session wants them. */
   #held: Change[] | undefined;
   #reading = 0;
   readonly #settling = new Map<ListKind, number>();
   #settled: NodeJS.Timeout | undefined;
+  readonly #watches: EventWatches;
 
   constructor(
     private readonly session: Session,
     readonly sse: SseStream,
     /** Everything up to here was told. */
     public position: number,
+    /** And every event up to here, where that is known. */
+    private events: number | undefined,
     private readonly parts: StandaloneParts,
-  ) {}
+  ) {
+    this.#watches = new EventWatches(parts.events, session.record.principal, this);
+  }
 
   start(changes: ChangeLog): void {
     const { readsEmptyEvents, record } = this.session;
     if (readsEmptyEvents) this.sse.prime(this.#eventId(this.position), this.parts.retryMs);
-    changes.missedSince(this.position, record.subscriptions).forEach((change) => this.tell(change));
+    const others = record.subscriptions.filter((uri) => !isEventUri(uri));
+    changes.missedSince(this.position, others).forEach((change) => this.tell(change));
+    this.#followEvents();
     this.sse.onKeepAlive = () => void this.parts.records.touch(this.session).catch(() => this.sse.end());
   }
 
@@ -181,7 +196,30 @@ class StandaloneStream {
         const held = this.#held ?? [];
         this.#held = undefined;
         for (const change of held) this.tell(change);
+        this.#followEvents();
       });
+  }
+
+  close(): void {
+    this.#watches.close();
+  }
+
+  ready(): Promise<void> {
+    return this.sse.read();
+  }
+
+  /** The id of the last one says that all are told. */
+  updated(uris: string[], position: number): void {
+    for (const [at, uri] of uris.entries()) {
+      if (at === uris.length - 1) this.events = position;
+      this.#send(this.position, 'resources/updated', { uri });
+    }
+  }
+
+  #followEvents(): void {
+    const { subscriptions, events_since: since = {} } = this.session.record;
+    const told = this.events;
+    this.#watches.follow(subscriptions, (uri) => Math.max(since[uri] ?? 0, told ?? 0));
   }
 
   #tellLists(): void {
@@ -200,7 +238,7 @@ class StandaloneStream {
   }
 
   #eventId(sequence: number): string {
-    return eventId(sequence, this.session.record.standalone.stream);
+    return eventId(sequence, this.session.record.standalone.stream, this.events);
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * `subscriptions/listen` with task ids, which the SDK's own streams do not know: the acknowledgement with those ids that are the caller's,
- * then each of these tasks as it is, then again whenever it has changed, whichever process changed it. What else the same request
- * subscribes to is served here too, in the SDK's frames.
+ * `subscriptions/listen` with what the SDK's own streams do not know, because it is the caller's alone: tasks, and events as resources. First
+ * the acknowledgement with those that there are, then each of the tasks as it is, then again whenever it has changed, whichever process
+ * changed it; and every resource of events that something came for. What else the same request subscribes to is served here too, in the
+ * SDK's frames.
  *
  * A stream stays open until its client closes it, or this replica stops and says so.
  */
@@ -16,13 +17,16 @@ import {
 import type { RequestId } from './answers.js';
 import type { Principal } from './call.js';
 import { KEEP_ALIVE_MS, SSE_HEADERS, frame } from './event-frames.js';
+import { isEventUri, parseEventUri } from './events/event-uri.js';
+import { EventWatches, type Reached } from './events/event-watches.js';
 import type { FaultReporter } from './protocol-errors.js';
-import { SERVER_INFO } from './server-factory.js';
+import { SERVER_INFO, type ServerParts } from './server-factory.js';
 import type { Tasks } from './tasks.js';
+import { untilRead } from './until-read.js';
 
 /** What a stream is asked to tell of. */
-export interface TaskFilter {
-  taskIds: string[];
+export interface ListenFilter {
+  taskIds?: string[];
   toolsListChanged?: true;
   promptsListChanged?: true;
   resourcesListChanged?: true;
@@ -40,34 +44,52 @@ const MOST_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Tasks, and resources, that one stream may name. */
 const MOST_NAMES = 64;
 
-/** What a `notifications` parameter with task ids asks for; `undefined` when it is malformed. */
-export function readTaskFilter(filter: JsonObject): TaskFilter | undefined {
+/** Does a `notifications` parameter ask for something that the SDK would leave out, or tell to the wrong tenant? */
+export function needsOwnStream({ taskIds, resourceSubscriptions }: JsonObject): boolean {
+  const hasEvents = Array.isArray(resourceSubscriptions) && resourceSubscriptions.some(isTextOfEvent);
+  return taskIds !== undefined || hasEvents;
+}
+
+/** What a `notifications` parameter asks for; `undefined` when it is malformed. */
+export function readListenFilter(filter: JsonObject): ListenFilter | undefined {
   const { taskIds, resourceSubscriptions } = filter;
-  if (!isNames(taskIds) || (resourceSubscriptions !== undefined && !isNames(resourceSubscriptions))) return undefined;
-  const wanted: TaskFilter = { taskIds: [...new Set(taskIds)] };
+  if (taskIds !== undefined && !isNames(taskIds)) return undefined;
+  if (resourceSubscriptions !== undefined && !isNames(resourceSubscriptions)) return undefined;
+  const wanted: ListenFilter = taskIds ? { taskIds: [...new Set(taskIds)] } : {};
   for (const [member] of LISTS) {
     if (filter[member] !== undefined && typeof filter[member] !== 'boolean') return undefined;
     if (filter[member] === true) wanted[member] = true;
   }
-  if (resourceSubscriptions?.length) wanted.resourceSubscriptions = resourceSubscriptions;
+  const uris = resourceSubscriptions?.filter((uri) => !isEventUri(uri) || parseEventUri(uri));
+  if (uris?.length) wanted.resourceSubscriptions = [...new Set(uris)];
   return wanted;
+}
+
+/** What a stream takes of the limit: each task and each resource of events costs what a stream does. */
+export function costOf({ taskIds = [], resourceSubscriptions = [] }: ListenFilter): number {
+  return 1 + taskIds.length + resourceSubscriptions.filter(isEventUri).length;
+}
+
+function isTextOfEvent(uri: unknown): boolean {
+  return typeof uri === 'string' && isEventUri(uri);
 }
 
 function isNames(value: unknown): value is string[] {
   return Array.isArray(value) && value.length <= MOST_NAMES && value.every((name) => typeof name === 'string');
 }
 
-export class TaskStreams {
-  readonly #open = new Set<TaskStream>();
+export class ListenStreams {
+  readonly #open = new Set<ListenStream>();
 
   constructor(
     private readonly tasks: Tasks,
+    private readonly events: ServerParts['events'],
     private readonly bus: ServerEventBus,
     private readonly report: FaultReporter,
   ) {}
 
-  open(res: ServerResponse, id: RequestId, filter: TaskFilter, principal: Principal): void {
-    const stream = new TaskStream(res, id);
+  open(res: ServerResponse, id: RequestId, filter: ListenFilter, principal: Principal): void {
+    const stream = new ListenStream(res, id);
     this.#open.add(stream);
     res.once('close', () => {
       stream.end();
@@ -84,21 +106,27 @@ export class TaskStreams {
     for (const stream of this.#open) stream.complete();
   }
 
-  async #serve(stream: TaskStream, filter: TaskFilter, principal: Principal): Promise<void> {
-    const known = await Promise.all(filter.taskIds.map((taskId) => this.tasks.isKnown(principal, taskId)));
-    const taskIds = filter.taskIds.filter((_, at) => known[at]);
-    stream.tell('notifications/subscriptions/acknowledged', { notifications: { ...filter, taskIds } });
+  async #serve(stream: ListenStream, filter: ListenFilter, principal: Principal): Promise<void> {
+    const { taskIds: asked = [], resourceSubscriptions = [] } = filter;
+    const known = await Promise.all(asked.map((taskId) => this.tasks.isKnown(principal, taskId)));
+    const taskIds = asked.filter((_, at) => known[at]);
+    const acknowledged = { ...filter, ...(filter.taskIds && { taskIds }) };
+    stream.tell('notifications/subscriptions/acknowledged', { notifications: acknowledged });
     stream.onEnd(this.bus.subscribe((event) => tellChange(stream, filter, event)));
+    const watches = new EventWatches(this.events, principal, stream);
+    stream.onEnd(() => watches.close());
+    watches.follow(resourceSubscriptions, () => undefined);
     for (const taskId of taskIds) {
       stream.onEnd(this.tasks.follow(principal, taskId, (task) => stream.tell('notifications/tasks', task)));
     }
   }
 }
 
-function tellChange(stream: TaskStream, filter: TaskFilter, event: ServerEvent): void {
+function tellChange(stream: ListenStream, filter: ListenFilter, event: ServerEvent): void {
   if (event.kind === 'resource_updated') {
     const { params, uri } = event;
-    if (filter.resourceSubscriptions?.includes(uri)) stream.tell('notifications/resources/updated', { ...params, uri });
+    if (!isEventUri(uri) && filter.resourceSubscriptions?.includes(uri))
+      stream.tell('notifications/resources/updated', { ...params, uri });
     return;
   }
   const list = LISTS.find(([member, kind]) => kind === event.kind && filter[member]);
@@ -106,7 +134,7 @@ function tellChange(stream: TaskStream, filter: TaskFilter, event: ServerEvent):
 }
 
 /** One open stream: its frames, and what is to be let go of when it ends. */
-class TaskStream {
+class ListenStream implements Reached {
   #ended = false;
   readonly #cleanups: (() => void)[] = [];
 
@@ -121,6 +149,14 @@ class TaskStream {
   tell(method: string, params: JsonObject): void {
     const _meta = { ...(params._meta as JsonObject | undefined), [SUBSCRIPTION_ID_META_KEY]: this.id };
     this.#write(frame({ jsonrpc: '2.0', method, params: { ...params, _meta } }));
+  }
+
+  updated(uris: string[]): void {
+    for (const uri of uris) this.tell('notifications/resources/updated', { uri });
+  }
+
+  ready(): Promise<void> {
+    return untilRead(this.res);
   }
 
   onEnd(cleanup: () => void): void {
