@@ -16,7 +16,9 @@ const OTHER = 16;
 const WITH_WORDS = new Set(['en', 'de', 'fr', 'pt_BR', 'da', 'nb_NO']);
 
 const { version } = createRequire(import.meta.url)('@faker-js/faker/package.json');
-const script = createHash('sha256').update(readFileSync(new URL(import.meta.url))).digest('hex');
+const script = createHash('sha256')
+  .update(readFileSync(new URL(import.meta.url)))
+  .digest('hex');
 const head = `# from @faker-js/faker ${version}, Copyright (c) 2022-2026 Faker, MIT License; made by make-words.mjs ${script.slice(0, 16)}`;
 
 if (firstLine() !== head) {

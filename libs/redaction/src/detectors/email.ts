@@ -5,7 +5,7 @@ import type { Detector, Sample } from './detector.js';
 
 const LOCAL = new Set([..."!#$%&'*+-/=?^_`{|}~."].map((char) => char.charCodeAt(0)));
 /** Allowed in an address, but more often the end of what stands before it. */
-const OPENERS = new Set([..."'=/?&{|`!#$%*^"].map((char) => char.charCodeAt(0)));
+const OPENERS = new Set([..."'=/?&{}|`!#$%*^"].map((char) => char.charCodeAt(0)));
 const WRITTEN_OUT =
   /(?<![\w.])[a-z0-9][\w.+-]{0,63}\s{0,2}[([{<]\s?at\s?[)\]}>]\s{0,2}[a-z0-9-]{1,63}(?:\s{0,2}(?:[([{<]\s?(?:dot|\.)\s?[)\]}>]|\.|\sdot\s)\s{0,2}[a-z0-9-]{2,63}){1,4}|(?<![\w.])[a-z0-9][\w.+-]{0,63} at [a-z0-9-]{1,63}(?: dot [a-z0-9-]{2,63}){1,4}/dg;
 

@@ -10,8 +10,12 @@ export function entropy(text: string): number {
   return bits;
 }
 
-/** `xxxxxxxx`, `0000…`, `EXAMPLE`: written to be shown. With `varied`, everything of low entropy is. */
+/** Of a token with an issuer's mark, which is one even when its author only typed along the keyboard. */
+const MASKED = /[xX*#]{8}|\.{3}|_HERE|Here$|YOUR_|REPLACE_|REDACTED|abc123|EXAMPLE.*EXAMPLE|^(\d)\1+=*$|^[01]+$/;
+/** Of anything else. */
+const SAMPLE = /EXAMPLE|([^-_=])\1{5}|12345678|abcdefgh|qwerty|^(?:my|your)?_?(?:pass(?:word)?|secret|token)$/i;
+
+/** Written to be shown: `xxxxxxxx`, `YOUR_TOKEN_HERE`. With `varied`, everything of low entropy is, and what samples are made of. */
 export function isFake(text: string, varied = false): boolean {
-  if (/[xX*]{8}|[^O]EXAMPLE(?!$)|\.\.\.|_HERE|YOUR_|REDACTED|^[01]+$/.test(text)) return true;
-  return varied && entropy(text) < 3;
+  return MASKED.test(text) || (varied && (SAMPLE.test(text) || entropy(text) < 3));
 }

@@ -142,9 +142,10 @@ const PASSWORD = /pass(?:word|wd|phrase|code)?$|^pwd$|pwd$/i;
 
 function isSecretValue(text: string, name: string, deliberate: boolean): boolean {
   if (text.length < 4 || isFake(text, false) || /^(?:https?:)?\/\/|^\.{0,2}\/|^[\w-]+\($/.test(text)) return false;
-  if (/public/i.test(name) || /(.)\1{15}/.test(text)) return false;
+  if (/public/i.test(name) || /^[a-z][a-z0-9+.-]{1,20}:\/\/[^@]*$/i.test(text)) return false;
   if (/tenant|client/i.test(name)) return /^[\w.~-]{20,64}$/.test(text) && /\d/.test(text);
   if (PASSWORD.test(name)) return deliberate || /[\d\W]/.test(text) ? !/^\d{1,3}$/.test(text) : false;
+  if (isFake(text, true)) return false;
   if (text.length < 8 || /\s/.test(text.trim()) || /^[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+$/.test(text)) return false;
   if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)) return false;
   return (

@@ -80,7 +80,7 @@ const MARKS: [mark: string, least: number, varied?: boolean][] = [
   ['NRAK-', 27],
   ['NRJS-', 19],
   ['npm_', 36],
-  ['ntn_', 46, true],
+  ['ntn_', 46],
   ['secret_', 43, true],
   ['pplx-', 48],
   ['PMAK-', 59],
@@ -191,6 +191,9 @@ export const secretPrefix: Detector = {
       if (runEnd < from) for (runEnd = from; runEnd < text.length && TAIL.test(text[runEnd]!);) runEnd++;
       const tail = trimTail(text.slice(from, runEnd));
       const head = tail.slice(0, JUDGED);
+      // A key of a web page, as long as nothing says otherwise: fields and labels that do are read elsewhere.
+      if (rule.mark === 'AIza' && isAlone(text, start, from + tail.length)) continue;
+      if (/^-?[#*]{3}/.test(text.slice(from + tail.length, from + tail.length + 4))) continue;
       if (tail.length < rule.least || !fitsIssuer(rule.mark, head) || isFake(head, rule.varied)) continue;
       spans.push({ start, end: from + tail.length, type: 'SECRET', detector: 'secret_prefix' });
       start = from + tail.length - 1;
@@ -199,6 +202,10 @@ export const secretPrefix: Detector = {
     return spans;
   },
 };
+
+function isAlone(text: string, start: number, end: number): boolean {
+  return text.slice(0, start).trim() === '' && text.slice(end).trim() === '';
+}
 
 function isLetter(code: number): boolean {
   return (code >= 97 && code <= 122) || (code >= 65 && code <= 90);

@@ -87,7 +87,7 @@ function urlCredentials(text: string, add: Add): void {
     }
     if (end === -1) continue;
     const password = colon === -1 || colon > end ? text.slice(start, end) : text.slice(colon + 1, end);
-    if (password === '' || isVariable(password) || /^[*x]+$/i.test(password)) continue;
+    if (password === '' || isVariable(password) || /^[*x]+$|^\{.*\}$/i.test(password)) continue;
     // Without a colon it is a user name, unless it is as long as a token.
     if ((colon === -1 || colon > end) && password.length < 16) continue;
     add(start, end, 'url_credentials');
