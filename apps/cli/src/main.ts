@@ -11,6 +11,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   adapters: async () => (await import('./commands/adapters.js')).adaptersCommand(),
   commands: async () => (await import('./commands/commands.js')).commandsCommand(),
   dlq: async () => (await import('./commands/dlq.js')).dlqCommand(),
+  events: async () => (await import('./commands/events.js')).eventsCommand(),
   redact: async () => (await import('./commands/redact.js')).redactCommand(),
   streams: async () => (await import('./commands/streams.js')).streamsCommand(),
 };

@@ -11,7 +11,6 @@ import {
   eventSubject,
   heldEventSubject,
   heldLetterSubject,
-  storedHeldEventSubjects,
   type EventAddress,
 } from '@callboard/envelope';
 import { toEventHeaders } from '@callboard/events';
@@ -49,31 +48,49 @@ export class EventStores {
    * calls; where one fails, so do those behind it.
    */
   pass(event: RedactedEvent, line: string): Promise<boolean> {
-    const { address, attributes, data } = event;
+    return this.#put(event, this.anyKey(), line);
+  }
+
+  /** The same for one that was held and is let go: it has lost its place, and says so. */
+  passLate({ address, attributes, data }: RedactedEvent): Promise<boolean> {
+    const extensions = { ...attributes.extensions, released: new Date().toISOString() };
+    return this.#put({ address, attributes: { ...attributes, extensions }, data }, true);
+  }
+
+  #put({ address, attributes, data }: RedactedEvent, anyKey: boolean, line?: string): Promise<boolean> {
     const head = toEventHeaders(attributes).map(([name, value]) => headerLine(name, value));
-    const everyKey = this.anyKey()
-      ? headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address))
-      : '';
+    const everyKey = anyKey ? headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address)) : '';
     return this.publisher.publishOnce(eventSubject(address), data, head.join('') + ONCE + everyKey, TIMEOUT_MS, line);
   }
 
   /** Resolves when the event's body and the letter about it are durable. */
-  async hold(address: EventAddress, raw: RawMessage, { reason, attempts }: Hold, sequence: number): Promise<void> {
+  async hold(address: EventAddress, raw: RawMessage, hold: Hold, sequence: number): Promise<void> {
+    const { reason, attempts } = hold;
     const about = headerLine(HELD_REASON, reason) + headerLine(HELD_ATTEMPTS, String(attempts)) + ONCE;
     const headers = [...raw.headers].filter(([name]) => OF_THE_EVENT.test(name));
     const head = headers.flatMap(([name, values]) => values.map((value) => headerLine(name, value))).join('');
     const fits = Buffer.byteLength(about + head) + raw.data.byteLength <= MOST_BYTES;
     // What is no text grows when it is written as text. Such headers are not those of an event: what is left cannot be released.
     await this.publisher.publishOnce(heldEventSubject(address), raw.data, about + (fits ? head : ''), TIMEOUT_MS);
-    const [contentType] = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? [];
+    await this.#tell(address, raw, hold, sequence);
+  }
+
+  /** Resolves when there is a letter about a held event, which has none. */
+  tell(address: EventAddress, { header: headers, data, subject, seq }: StoredMsg, hold: Hold): Promise<void> {
+    return this.#tell(address, { headers, data, subject }, hold, seq);
+  }
+
+  #tell(address: EventAddress, raw: RawMessage, { reason, attempts }: Hold, sequence: number): Promise<void> {
     const { tenantId: tenant_id, source, topic, event: name } = address;
-    await this.letters.publish({
+    const contentType = [...raw.headers].find(([header]) => header.toLowerCase() === 'content-type')?.[1][0];
+    const about = { content: contentOf(contentType).kind, data_bytes: raw.data.byteLength };
+    return this.letters.publish({
       reason,
       attempts,
       stream: STREAM.eventsRaw,
       subject: heldLetterSubject(address),
       sequence,
-      event: { name, tenant_id, source, topic, content: contentOf(contentType).kind, data_bytes: raw.data.byteLength },
+      event: { name, tenant_id, source, topic, ...about },
     });
   }
 
@@ -87,12 +104,6 @@ export class EventStores {
   async heldBefore(address: EventAddress): Promise<Hold | undefined> {
     const message = await this.jsm.direct.getMessage(STREAM.eventsHeld, { last_by_subj: heldEventSubject(address) });
     return message ? holdOf(message) : undefined;
-  }
-
-  /** The body of a held event, by its name. */
-  async held(event: string): Promise<StoredMsg | undefined> {
-    const query = { seq: 1, next_by_subj: storedHeldEventSubjects(event) };
-    return (await this.jsm.direct.getMessage(STREAM.eventsHeld, query)) ?? undefined;
   }
 }
 

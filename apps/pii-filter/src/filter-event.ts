@@ -15,9 +15,12 @@ import type { RedactedEvent, Verdict } from './judge-event.js';
 import type { FilterMetrics } from './metrics.js';
 import { readRawEvent, type RawEvent, type RawMessage } from './raw-event.js';
 
-export type Fate =
-  | { kind: 'passed'; event: RedactedEvent; found: Extract<Verdict, { ok: true }>['found'] }
-  | { kind: 'held'; address: EventAddress; hold: Hold };
+export interface Passed {
+  kind: 'passed';
+  event: RedactedEvent;
+  found: Extract<Verdict, { ok: true }>['found'];
+}
+export type Fate = Passed | { kind: 'held'; address: EventAddress; hold: Hold };
 
 /** Whoever gives verdicts; they may be another's after the policies have changed. */
 export type Judge = (event: RawEvent) => Promise<{ verdict: Verdict; attempts: number }>;
@@ -68,12 +71,16 @@ export class EventFilter {
   async put(fate: Fate, message: JsMsg, line: string): Promise<void> {
     if (fate.kind === 'passed') {
       await this.stores.pass(fate.event, line);
-      this.metrics.passed(fate.event, fate.found);
+      this.countPassed(fate);
     } else {
       await this.stores.hold(fate.address, rawOf(message), fate.hold, message.seq);
       this.metrics.held(fate.address, fate.hold.reason);
     }
     this.metrics.took(Date.now() - message.time.getTime());
+  }
+
+  countPassed({ event, found }: Passed): void {
+    this.metrics.passed(event, found);
   }
 
   nameOf(message: JsMsg): string {

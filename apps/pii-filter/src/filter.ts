@@ -6,6 +6,7 @@ import { EventStores } from './event-stores.js';
 import { FilterConsumer } from './filter-consumer.js';
 import { EventFilter } from './filter-event.js';
 import { FilterMetrics } from './metrics.js';
+import { OperatorVerbs } from './operator-verbs.js';
 import { PolicyFile, type Policies } from './policy-file.js';
 import { RedactionPool } from './redaction-pool.js';
 
@@ -60,11 +61,14 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
     maxCrashes: config.maxCrashes,
     onError: (error) => log.warn({ err: error }, 'the filter met an error and goes on'),
   });
+  const verbs = new OperatorVerbs(nc, jsm, filter, stores, (error) =>
+    log.warn({ err: error }, 'what an operator asked could not be done'),
+  );
   const isConnected = watchConnection(nc);
   return {
     ops: new OpsServer({ host: config.opsHost, port: config.opsPort, readiness: isConnected }),
     stop: async () => {
-      await consumer.drain(config.drainTimeoutMs);
+      await Promise.all([verbs.stop(), consumer.drain(config.drainTimeoutMs)]);
       policies.close();
       await pool.close();
       publisher.close();

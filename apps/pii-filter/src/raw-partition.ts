@@ -128,12 +128,20 @@ export class RawPartition {
     const consumer = await jetstream(this.nc).consumers.get(STREAM.eventsRaw, name);
     let deliveries = 0;
     while (await this.#room(reading)) {
-      this.#messages = await this.#pull(consumer);
-      if (!this.#reads(reading)) this.#messages.stop();
-      for await (const message of this.#messages) {
-        // A gap: something went astray.
-        if (message.info.deliverySequence !== ++deliveries) return;
-        if (this.#reads(reading)) this.#receive(message, reading);
+      const messages = await this.#pull(consumer);
+      this.#messages = messages;
+      if (!this.#reads(reading)) messages.stop();
+      try {
+        for await (const message of messages) {
+          // A gap: something went astray.
+          if (message.info.deliverySequence !== ++deliveries) return;
+          if (this.#reads(reading)) this.#receive(message, reading);
+        }
+      } catch (error) {
+        // How the client tells that the server has served a pull, or that its bytes are used up.
+        if ((error as { code?: unknown }).code !== 409) throw error;
+      } finally {
+        messages.stop();
       }
     }
   }

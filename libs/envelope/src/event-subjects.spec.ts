@@ -14,6 +14,7 @@ import {
   rawPartitionSubjects,
   storedEventSubjects,
   storedHeldEventSubjects,
+  storedHeldLetterSubjects,
   storedRawEventSubjects,
 } from './event-subjects.js';
 
@@ -35,6 +36,7 @@ describe('subjects of events', () => {
     expect(rawPartitionSubjects(3)).toBe('raw.3.>');
     expect(storedRawEventSubjects('e_1')).toBe('raw.*.*.*.*.*.e_1');
     expect(storedHeldEventSubjects('e_1')).toBe('held.*.*.*.*.e_1');
+    expect(storedHeldLetterSubjects('e_1')).toBe('dlq.EVENTS_RAW.*.*.*.e_1');
     expect(storedEventSubjects('e_1')).toBe('evt.*.*.*.*.e_1');
     expect(eventSubjects('acme')).toBe('evt.acme.*.*.*.*');
     expect(eventSubjects('acme', 'github', 'a.b')).toBe('evt.acme.github.a%2Eb.*.*');

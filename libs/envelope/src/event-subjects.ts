@@ -98,6 +98,11 @@ export function heldLetterSubject({ tenantId, source, topic, event }: Omit<Event
   return [tenantId, source, topic, event].map(encodeToken).join('.');
 }
 
+/** The letter of a held event of this name, as it is stored in DEAD_LETTERS. */
+export function storedHeldLetterSubjects(event: string): string {
+  return `dlq.EVENTS_RAW.*.*.*.${encodeToken(event)}`;
+}
+
 function tokens({ tenantId, source, topic, key, event }: EventAddress): string {
   return [tenantId, source, topic, key, event].map(encodeToken).join('.');
 }

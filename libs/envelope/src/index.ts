@@ -32,6 +32,7 @@ export {
   rawPartitionSubjects,
   storedEventSubjects,
   storedHeldEventSubjects,
+  storedHeldLetterSubjects,
   storedRawEventSubjects,
   type EventAddress,
 } from './event-subjects.js';

@@ -10,6 +10,9 @@
  * Halted keys. Where the letter's command halted its key, redriving names the new command as the one that goes first, and discarding
  * lets the key go on (R4); both before the letter is gone.
  *
+ * Events. What the privacy filter holds back has letters too; the events themselves are where only the filter reads. So redriving such a
+ * letter asks the filter to let the event go, and discarding it to erase the event (R5).
+ *
  * R1 and R2 hold for as long as commands are kept. Not guaranteed: that the attempts which failed had no effect.
  */
 import {
@@ -26,7 +29,9 @@ import { JetStreamApiError, jetstreamManager, type JetStreamManager, type Stored
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { CommandClient } from './command-client.js';
 import type { DeadLetter } from './dead-letters.js';
+import { FilterControl } from './filter-control.js';
 import { haltKey, type Halt } from './halts.js';
+import type { HeldEvent } from './held-letters.js';
 import { KeyValueStore } from './key-value-store.js';
 import { readSubject } from './read-subject.js';
 import { BUCKET, STREAM } from './topology.js';
@@ -43,6 +48,8 @@ export interface KeptLetter extends DeadLetter {
   message?: string;
   /** The envelope, where it is a valid one: such a letter can be redriven. */
   command?: CommandEnvelope;
+  /** The event that the privacy filter holds back, where it is such a letter: it can be redriven as well. */
+  event?: HeldEvent;
   /** What the letter is about, as far as the envelope or the subject says. */
   about: { tenant_id?: string; action?: string; ordering_key?: string; correlation_id?: string };
 }
@@ -58,6 +65,9 @@ export interface LetterFilter {
   until?: number;
 }
 
+/** What became of a held event that was filtered again; `reason`: it is held still. */
+export type Released = { letter: number; event: string } & ({ released: true } | { released: false; reason: string });
+
 export interface Redriven {
   letter: number;
   redrive_of: string;
@@ -70,6 +80,7 @@ export class DeadLetterBox {
   private constructor(
     private readonly jsm: JetStreamManager,
     private readonly halts: KeyValueStore,
+    private readonly filter: FilterControl,
   ) {}
 
   /** As user `sre` to read letters; as `operator` to redrive and discard them. */
@@ -77,6 +88,7 @@ export class DeadLetterBox {
     return new DeadLetterBox(
       await jetstreamManager(nc, { checkAPI: false }),
       await KeyValueStore.open(nc, BUCKET.halts),
+      new FilterControl(nc),
     );
   }
 
@@ -130,6 +142,15 @@ export class DeadLetterBox {
     };
   }
 
+  /**
+   * Has the privacy filter look at the letter's event again, under the policies of now.
+   * @throws CallboardError when no filter answers. RangeError when the letter is about no event.
+   */
+  async release({ letter, event }: KeptLetter): Promise<Released> {
+    if (!event) throw new RangeError('the letter is about no event');
+    return { letter, event: event.name, ...(await this.filter.ask('release', { event: event.name })) };
+  }
+
   /** A letter is stored before its outcome: what its runner is still about to end must not go out a second time. */
   async #mustHaveEnded({ stream, command }: KeptLetter, commands: CommandClient): Promise<void> {
     if (stream !== STREAM.commands || !command) return;
@@ -141,8 +162,9 @@ export class DeadLetterBox {
     });
   }
 
-  /** Deletes the letter, and overwrites its place on the disk. */
+  /** Deletes the letter, and the event that is held with it; their places on the disk are overwritten. */
   async discard(letter: KeptLetter): Promise<void> {
+    if (letter.event) return void (await this.filter.ask('discard', { event: letter.event.name }));
     await this.#decide(letter, undefined);
     await this.#delete(letter, true);
   }
@@ -194,7 +216,7 @@ export function redrivenCommand(letter: KeptLetter, now: number): CommandEnvelop
 }
 
 /** How one letter of several fared. */
-export type Redrive = Redriven | { letter: number; error: unknown } | { letter: number; left: true };
+export type Redrive = Redriven | Released | { letter: number; error: unknown } | { letter: number; left: true };
 
 /**
  * Redrives many letters, as many at once as the keys allow, and yields how each fared as soon as it is known.
@@ -212,13 +234,14 @@ export async function* redriveAll(
   const startedAt = Date.now();
   let begun = 0;
   for await (const letter of letters) {
-    if (!letter.command) {
+    if (!letter.command && !letter.event) {
       yield { letter: letter.letter, error: new RangeError('the letter holds no command') };
       continue;
     }
     if (perSecond !== undefined) await until(startedAt + (1_000 * begun++) / perSecond);
     const { tenant_id, ordering_key } = letter.about;
-    const key = JSON.stringify([tenant_id, ordering_key]);
+    // A held event has lost its place in its key's line, and waits for no other.
+    const key = letter.event ? letter.event.name : JSON.stringify([tenant_id, ordering_key]);
     const work: Promise<Redrive> = after(tails.get(key), box, commands, letter).then((fared) => {
       running.delete(work);
       if (tails.get(key) === work && 'correlation_id' in fared) tails.delete(key);
@@ -243,9 +266,9 @@ async function after(
   commands: CommandClient,
   letter: KeptLetter,
 ): Promise<Redrive> {
-  if (tail && !('correlation_id' in (await tail))) return { letter: letter.letter, left: true };
+  if (tail && !('correlation_id' in (await tail)) && !letter.event) return { letter: letter.letter, left: true };
   try {
-    return await box.redrive(letter, commands);
+    return letter.event ? await box.release(letter) : await box.redrive(letter, commands);
   } catch (error) {
     return { letter: letter.letter, error };
   }
@@ -257,9 +280,10 @@ async function until(time: number): Promise<void> {
 }
 
 function read(message: StoredMsg): KeptLetter {
-  const kept = message.json<DeadLetter & { at: string; envelope?: JsonObject; message?: string }>();
+  const kept = message.json<DeadLetter & { at: string; envelope?: JsonObject; message?: string; event?: HeldEvent }>();
   const command = commandOf(kept.envelope);
-  return { ...kept, letter: message.seq, ...(command && { command }), about: command ? of(command) : ofSubject(kept) };
+  const about = kept.event ? { tenant_id: kept.event.tenant_id } : command ? of(command) : ofSubject(kept);
+  return { ...kept, letter: message.seq, ...(command && { command }), about };
 }
 
 function commandOf(envelope: JsonObject | undefined): CommandEnvelope | undefined {

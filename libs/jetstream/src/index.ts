@@ -36,8 +36,19 @@ export {
   type LetterFilter,
   type Redrive,
   type Redriven,
+  type Released,
 } from './dead-letter-box.js';
 export { DeadLetterPublisher, type DeadLetter } from './dead-letters.js';
+export {
+  FILTER_QUEUE,
+  FilterControl,
+  filterVerbOf,
+  type Erased,
+  type ErasedEvents,
+  type FilterAnswer,
+  type FilterVerb,
+  type FilterVerbs,
+} from './filter-control.js';
 export { HeldLetterPublisher, type HeldEvent, type HeldLetter } from './held-letters.js';
 export { KeyedQueue, type Again } from './keyed-queue.js';
 export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';

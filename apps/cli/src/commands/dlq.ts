@@ -6,6 +6,7 @@ import {
   Halts,
   redriveAll,
   redrivenCommand,
+  type HeldEvent,
   type KeptLetter,
   type LetterFilter,
   type Redrive,
@@ -44,16 +45,18 @@ export function dlqCommand(): Command {
     .addOption(new Option('--limit <n>', 'show at most so many').argParser(parseCount).default(LISTED))
     .action(listLetters);
   const show = new Command('show')
-    .description('one dead letter with its whole envelope')
+    .description('one dead letter with its whole envelope; of a held event, nothing that it says')
     .addArgument(sequence())
     .addOption(dataDirOption())
     .addOption(jsonOption())
     .action(showLetter);
   const redrive = bulk(new Command('redrive'))
-    .description('run the command of dead letters again, as new commands under the same ordering keys')
+    .description('run the command of dead letters again, under the same ordering keys; filter held events again')
     .addOption(new Option('--rate <n>', 'begin at most so many a second').argParser(parseCount))
     .action(redriveLetters);
-  const discard = bulk(new Command('discard')).description('delete dead letters for good').action(discardLetters);
+  const discard = bulk(new Command('discard'))
+    .description('delete dead letters, and the events held with them, for good')
+    .action(discardLetters);
   return new Command('dlq')
     .description('dead letters: what gave up')
     .addCommand(list)
@@ -105,7 +108,7 @@ async function listLetters({ dataDir, json, limit = LISTED, ...options }: Filter
       String(letter.letter),
       ageOf(letter.at),
       letter.reason,
-      letter.about.action ?? '-',
+      letter.about.action ?? (letter.event ? `event ${letter.event.source}/${letter.event.topic}` : '-'),
       `${letter.about.ordering_key ?? '-'}${halting(letter) ? ' (halted)' : ''}`,
       String(letter.attempts),
       letter.last_error?.code ?? '-',
@@ -134,6 +137,7 @@ async function showLetter(sequence: number, { dataDir, json }: StackCommandOptio
   console.log(`dead letter  ${letter.letter}, of ${letter.at}, ${ageOf(letter.at)} ago`);
   console.log(`reason       ${letter.reason}, after ${letter.attempts} attempts`);
   if (letter.last_error) console.log(`last error   ${letter.last_error.code}: ${letter.last_error.message}`);
+  if (letter.event) return showEvent(letter, letter.event);
   console.log(
     `action       ${about.action ?? 'none'}, key ${about.ordering_key ?? 'none'}, tenant ${about.tenant_id ?? 'none'}`,
   );
@@ -143,6 +147,14 @@ async function showLetter(sequence: number, { dataDir, json }: StackCommandOptio
   console.log(`${envelope ? 'envelope' : 'message '}     ${content.replaceAll('\n', '\n             ')}`);
   if (halting(letter)) console.log('Its key stands still until this letter is redriven or discarded.');
   if (!command) console.log('It holds no command: it can only be discarded.');
+}
+
+/** What it says is not for people to see. */
+function showEvent({ stream, sequence }: KeptLetter, event: HeldEvent): void {
+  console.log(`event        ${event.name}, of source ${event.source}, tenant ${event.tenant_id}`);
+  console.log(`topic        ${event.topic}, ${event.content}, ${event.data_bytes} bytes`);
+  console.log(`came as      ${stream} sequence ${sequence}`);
+  console.log('The privacy filter holds it: redrive filters it again under the policies of now, discard erases it.');
 }
 
 async function redriveLetters(sequences: number[], options: RedriveOptions): Promise<void> {
@@ -160,7 +172,7 @@ async function redriveLetters(sequences: number[], options: RedriveOptions): Pro
       commands.close();
     }
   });
-  const done = fared.filter((each) => 'correlation_id' in each);
+  const done = fared.filter((each) => 'correlation_id' in each || ('released' in each && each.released));
   if (json) printJson(fared.map(asJson));
   else {
     for (const each of fared) console.log(`${each.letter}  ${inWords(each)}`);
@@ -186,8 +198,8 @@ async function discardLetters(sequences: number[], options: BulkOptions): Promis
   });
   if (json) printJson(discarded.map((letter) => inShort(letter)));
   else {
-    for (const { letter, reason, about } of discarded)
-      console.log(`${letter}  ${reason} ${about.correlation_id ?? ''}`);
+    for (const { letter, reason, about, event } of discarded)
+      console.log(`${letter}  ${reason} ${about.correlation_id ?? event?.name ?? ''}`);
     console.log(`${discarded.length} ${dryRun ? 'would be discarded' : 'discarded'}.`);
   }
   missing(sequences, discarded);
@@ -251,7 +263,7 @@ async function take<T>(items: AsyncIterable<T>, limit = Infinity): Promise<T[]> 
 }
 
 function inShort(letter: KeptLetter, haltsKey?: boolean) {
-  const { reason, attempts, last_error, at, about, stream, sequence, subject, command } = letter;
+  const { reason, attempts, last_error, at, about, stream, sequence, subject, command, event } = letter;
   return {
     letter: letter.letter,
     at,
@@ -262,18 +274,21 @@ function inShort(letter: KeptLetter, haltsKey?: boolean) {
     stream,
     sequence,
     subject,
-    redrivable: command !== undefined,
+    ...(event && { event }),
+    redrivable: command !== undefined || event !== undefined,
     ...(haltsKey !== undefined && { halts_key: haltsKey }),
   };
 }
 
 function wouldFare(letter: KeptLetter): Redrive {
+  if (letter.event) return { letter: letter.letter, event: letter.event.name, released: true };
   if (!letter.command) return { letter: letter.letter, error: new RangeError('the letter holds no command') };
   const { redrive_of, correlation_id } = redrivenCommand(letter, Date.now());
   return { letter: letter.letter, redrive_of: redrive_of!, correlation_id, before: false };
 }
 
 function inWords(fared: Redrive): string {
+  if ('released' in fared) return `${fared.event} ${fared.released ? 'passes' : `is held still: ${fared.reason}`}`;
   if ('correlation_id' in fared) {
     return `${fared.redrive_of} -> ${fared.correlation_id}${fared.before ? ', stored by an earlier redrive' : ''}`;
   }
