@@ -12,7 +12,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError, ERROR_CODES } from '@callboard/envelope';
 import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
-import { answerProblem, readBody, sendJson, type Limit, type ProblemOptions } from '@callboard/http';
+import { answerProblem, readBody, sendJson, takeRoom, type Limit, type ProblemOptions } from '@callboard/http';
 import { modeOf, readCloudEvents, type Mode } from './cloud-events.js';
 import type { Fate, Ingest } from './ingest.js';
 import { keyAt } from './key-at.js';
@@ -100,18 +100,9 @@ export class IngestEdge {
       });
     }
     const read = source.type === 'cloudevents' ? this.#events(source, req) : this.#webhook(source, req);
-    if (!this.requests.tryTake()) throw this.requests.refusal();
-    let kept = 0;
-    const keep = (bytes: number) => {
-      if (!this.bodies.tryTake(bytes)) return false;
-      kept += bytes;
-      return true;
-    };
-    res.once('close', () => {
-      this.requests.release();
-      this.bodies.release(kept);
-      this.metrics.observe(source.name, (performance.now() - startedAt) / 1_000);
-    });
+    const keep = takeRoom(res, this.requests, this.bodies);
+    if (!keep) throw this.requests.refusal();
+    res.once('close', () => this.metrics.observe(source.name, (performance.now() - startedAt) / 1_000));
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
       if (end.kind === 'too_large') this.#refuse(res, source, new CallboardError('payload_too_large'));
       else if (end.kind === 'no_room') this.#refuse(res, source, this.bodies.refusal());

@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError } from '@callboard/envelope';
-import { isNestedDeeperThan, parseJson, readBody, type Limit } from '@callboard/http';
+import { isNestedDeeperThan, parseJson, readBody, takeRoom, type Limit } from '@callboard/http';
 import {
   classifyInboundRequest,
   isJsonContentType,
@@ -91,17 +91,8 @@ export class McpEdge {
     if (encoding.toLowerCase() !== 'identity') {
       return refuse(res, 415, 'Content-Encoding must be identity', { 'Accept-Encoding': 'identity' });
     }
-    if (!this.requests.tryTake()) return answerRefusal(res, this.requests.refusal());
-    let kept = 0;
-    const keep = (bytes: number) => {
-      if (!this.bodies.tryTake(bytes)) return false;
-      kept += bytes;
-      return true;
-    };
-    res.once('close', () => {
-      this.requests.release();
-      this.bodies.release(kept);
-    });
+    const keep = takeRoom(res, this.requests, this.bodies);
+    if (!keep) return answerRefusal(res, this.requests.refusal());
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
       try {
         if (end.kind === 'too_large') answerRefusal(res, new CallboardError('payload_too_large'));
