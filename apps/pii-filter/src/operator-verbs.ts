@@ -139,24 +139,34 @@ export class OperatorVerbs {
 
   /** From its source on, so that what is gone does not come again from before; `undefined` while a filter has it in hand. */
   async #eraseOne(event: string): Promise<Erased | undefined> {
-    const subjects = storedRawEventSubjects(event);
-    const inHand = await this.#first(STREAM.eventsRaw, subjects);
-    const raw = await this.#delete(STREAM.eventsRaw, subjects);
-    if (inHand && !(await this.#isDoneWith(inHand))) return undefined;
+    const raw = await this.#eraseRaw(event);
+    if (raw === undefined) return undefined;
     const events = await this.#delete(STREAM.events, storedEventSubjects(event));
     const held = await this.#delete(STREAM.eventsHeld, storedHeldEventSubjects(event));
     const letters = await this.#delete(STREAM.deadLetters, storedHeldLetterSubjects(event));
     return { raw, held, events, letters };
   }
 
-  /** A raw event that is gone from its stream may still be in the memory of a filter: only its ack, or none having been due, says not. */
-  async #isDoneWith({ subject, seq }: StoredMsg): Promise<boolean> {
-    const consumer = filterConsumerName(parseRawEventSubject(subject).partition);
-    for (const until = Date.now() + IN_HAND_MS; ; await new Promise((resolve) => setTimeout(resolve, POLL_MS))) {
-      const { delivered, ack_floor } = await this.jsm.consumers.info(STREAM.eventsRaw, consumer);
-      if (delivered.stream_seq < seq || ack_floor.stream_seq >= seq) return true;
-      if (Date.now() > until) return false;
+  /**
+   * A raw event that was handed out is in the memory of a filter, and only when that has acked it is it known where it went. (Deleting it
+   * meanwhile would look like an ack.) One that was not handed out cannot be any more once it is deleted.
+   */
+  async #eraseRaw(event: string): Promise<number | undefined> {
+    const subjects = storedRawEventSubjects(event);
+    for (const until = Date.now() + IN_HAND_MS; Date.now() < until; await pause()) {
+      const found = await this.#first(STREAM.eventsRaw, subjects);
+      if (!found) return 0;
+      if (await this.#isHandedOut(found)) continue;
+      const deleted = await this.#delete(STREAM.eventsRaw, subjects);
+      return (await this.#isHandedOut(found)) ? undefined : deleted;
     }
+    return undefined;
+  }
+
+  async #isHandedOut({ subject, seq }: StoredMsg): Promise<boolean> {
+    const consumer = filterConsumerName(parseRawEventSubject(subject).partition);
+    const { delivered } = await this.jsm.consumers.info(STREAM.eventsRaw, consumer);
+    return delivered.stream_seq >= seq;
   }
 
   /** Names of the events that a source knows by an id, wherever they are now. */
@@ -197,6 +207,10 @@ export class OperatorVerbs {
     }
     return deleted;
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 
 function refused(message: string): FilterAnswer<FilterVerb> {
