@@ -30,3 +30,4 @@ export {
   orderingKeyOf,
   type SourcedEvent,
 } from './sourced-event.js';
+export { toStructured } from './structured.js';

@@ -11,6 +11,7 @@ export {
   type SubmitOptions,
 } from './command-client.js';
 export { AttemptLog } from './attempt-log.js';
+export { Bell } from './bell.js';
 export { CommandConsumer, type CommandConsumerOptions } from './command-consumer.js';
 export { onEnded, type Delivery, type Handled } from './delivery.js';
 export { encodeCursor, parseCursor, type EventPosition } from './event-cursor.js';
@@ -24,6 +25,7 @@ export {
   type PageBounds,
   type StoredEvent,
 } from './event-reader.js';
+export { followEvents } from './follow-events.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
 export { connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';

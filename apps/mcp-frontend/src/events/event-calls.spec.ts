@@ -248,6 +248,7 @@ describe('events.read', () => {
         source: 'github',
         topic: 'push',
         key: 'acme/web',
+        name: expect.stringMatching(/^e_/),
         stored_at: expect.stringMatching(/Z$/),
         event: {
           specversion: '1.0',

@@ -12,6 +12,7 @@ import { checkArguments } from '@callboard/actions';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import type { Limit } from '@callboard/http';
 import {
+  Bell,
   encodeCursor,
   type EventPage,
   type EventPosition,
@@ -20,7 +21,6 @@ import {
 } from '@callboard/jetstream';
 import type { Invocation, Principal } from '../call.js';
 import { insist } from '../insist.js';
-import { Bell } from './bell.js';
 import type { EventFeed } from './event-feed.js';
 import { MAX_ANSWER_BYTES, toAnswer, type EventsAnswer } from './event-json.js';
 import type { EventMetrics } from './event-metrics.js';

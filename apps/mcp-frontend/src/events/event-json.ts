@@ -3,6 +3,7 @@
  * of JSON, because it must pass through a message of a session; an event that alone is too large is given without its data, and says so.
  */
 import type { JsonObject } from '@callboard/envelope';
+import { toStructured } from '@callboard/events';
 import { encodeCursor, type EventPage, type EventPosition, type StoredEvent } from '@callboard/jetstream';
 
 /** Bytes of the events of one answer. They are in it twice, once as text within JSON, where half of them may need an escape. */
@@ -37,33 +38,11 @@ export function toAnswer(page: EventPage): { answer: EventsAnswer; next: EventPo
 }
 
 function toItem(event: StoredEvent): JsonObject {
-  const { source, topic, key } = event.address;
-  return { source, topic, key, stored_at: event.storedAt, event: toCloudEvent(event) };
+  const { source, topic, key, event: name } = event.address;
+  return { source, topic, key, name, stored_at: event.storedAt, event: toStructured(event.attributes, event.data) };
 }
 
 function withoutData(item: JsonObject, { data }: StoredEvent): JsonObject {
   const { data: _, data_base64: __, ...attributes } = item.event as JsonObject;
   return { ...item, event: attributes, omitted_data_bytes: data.byteLength };
-}
-
-/** An event in the JSON format of CloudEvents 1.0. */
-export function toCloudEvent({ attributes: { extensions, ...attributes }, data }: StoredEvent): JsonObject {
-  return { specversion: '1.0', ...attributes, ...extensions, ...dataMember(attributes.datacontenttype, data) };
-}
-
-const JSON_TYPE = /^[^/;]+\/(?:[^;]+\+)?json *(?:;|$)/i;
-const TEXT_TYPE = /^text\//i;
-
-function dataMember(contentType = 'application/json', data: Uint8Array): JsonObject {
-  if (data.byteLength === 0) return {};
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  if (JSON_TYPE.test(contentType)) {
-    try {
-      return { data: JSON.parse(bytes.toString('utf8')) as unknown };
-    } catch {
-      // Not what it says that it is.
-    }
-  }
-  if (TEXT_TYPE.test(contentType)) return { data: bytes.toString('utf8') };
-  return { data_base64: bytes.toString('base64') };
 }

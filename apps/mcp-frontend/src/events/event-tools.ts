@@ -69,6 +69,7 @@ const EVENTS: JsonObject = {
         source: { type: 'string', description: 'Name of the source, as in sources' },
         topic: { type: 'string' },
         key: { type: 'string', description: 'Events of one source and key are in the order in which they happened' },
+        name: { type: 'string', description: 'Names the event to an operator' },
         stored_at: { type: 'string', format: 'date-time' },
         event: { type: 'object', description: 'The event: CloudEvents attributes, and data without private values' },
         omitted_data_bytes: {
@@ -76,7 +77,7 @@ const EVENTS: JsonObject = {
           description: 'Only where the data is left out because it is too large for an answer: its size',
         },
       },
-      required: ['source', 'topic', 'key', 'stored_at', 'event'],
+      required: ['source', 'topic', 'key', 'name', 'stored_at', 'event'],
     },
   },
   next_cursor: { type: 'string', description: 'Pass this as cursor in the next call' },
