@@ -297,6 +297,7 @@ describe('the command line', () => {
     async () => {
       const { code, stdout } = await callboard('demo');
       expect(stdout).toContain('The action has run once.');
+      expect(stdout).toMatch(/received .*\[PERSON:\w+\].*\[EMAIL:\w+\]/);
       expect(code).toBe(0);
     },
     SLOW_MS,

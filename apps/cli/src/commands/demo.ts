@@ -33,7 +33,9 @@ async function demo({ verbose }: { verbose: boolean }): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callboard-demo-'));
   let stack: Stack | undefined;
   try {
-    tell('Starting a stack of its own in a temporary folder: nats-server, a front end, a runner.');
+    tell(
+      'Starting a stack of its own in a temporary folder: nats-server, a front end, a runner, an ingestor, a privacy filter.',
+    );
     stack = await Stack.start(
       {
         dataDir,
@@ -80,11 +82,13 @@ async function converse(stack: Stack): Promise<void> {
   await call(client, { name: 'demo.progress', arguments: { steps: 5, interval_ms: 150 } }, { onprogress });
   expect(heard.join() === '1,2,3,4,5', 'every step is reported once and in order');
 
-  await loseTheConnection(stack, client);
+  const again = await loseTheConnection(stack, client);
+  await hearOfAnEvent(stack, again);
+  await again.close();
 }
 
-/** The front end dies in the middle of a call, and the call does not. */
-async function loseTheConnection(stack: Stack, client: Client): Promise<void> {
+/** The front end dies in the middle of a call, and the call does not. Returns the new connection. */
+async function loseTheConnection(stack: Stack, client: Client): Promise<Client> {
   const idempotencyKey = randomUUID();
   const slow = {
     name: 'demo.sleep',
@@ -125,7 +129,48 @@ async function loseTheConnection(stack: Stack, client: Client): Promise<void> {
   const stored = await tellWhatIsStored(stack, correlationId);
   expect(stored?.outcome?.attempts === 1, 'the action ran once');
   tell('The action has run once.');
-  await again.close();
+  return again;
+}
+
+/** Something happens elsewhere: the client hears of it, and not of whom it concerns. */
+async function hearOfAnEvent(stack: Stack, client: Client): Promise<void> {
+  await call(client, { name: 'events.subscribe', arguments: { name: 'demo', sources: ['local'] } });
+  tell('It subscribes to the events of the source local, with the tool events.subscribe.');
+
+  const event = {
+    specversion: '1.0',
+    id: randomUUID(),
+    source: '/demo',
+    type: 'com.example.build.failed',
+    data: {
+      pipeline: 'web',
+      author: { name: 'Jane Doe', email: 'jane.doe@example.com' },
+      message: 'The build of Jane Doe failed; jane.doe@example.com was told.',
+    },
+  };
+  const answer = await fetch(`${stack.ready.ingest_url}/events/local`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${stack.ready.ingest_token}`,
+      'content-type': 'application/cloudevents+json',
+    },
+    body: JSON.stringify(event),
+  });
+  expect(answer.status === 202, 'the ingestor stores the event');
+  tell(`A build fails, and its CI system says so to ${stack.ready.ingest_url}:`);
+  console.log(`    sent        ${JSON.stringify(event.data)}`);
+
+  const polled = await call(client, { name: 'events.poll', arguments: { name: 'demo', wait_ms: STEP_LIMIT_MS } });
+  const { events } = polled.structuredContent as { events: { topic: string; event: { id: string; data: object } }[] };
+  const [heard] = events;
+  expect(events.length === 1 && heard?.event.id === event.id, 'the client gets the event, once');
+  const data = JSON.stringify(heard!.event.data);
+  expect(data.includes('"web"'), 'what is not private has passed the filter');
+  expect(!/jane|doe|example\.com/i.test(JSON.stringify(polled)), 'nothing private has');
+  console.log(`    received    ${data}`);
+  tell(
+    'The client got it from events.poll. The name and the address were replaced on the way, each with one text wherever it stood.',
+  );
 }
 
 async function connect(stack: Stack): Promise<Client> {
