@@ -2,16 +2,18 @@
  * What the ingestor is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows it, and
  * each can be made by hand in a test.
  */
-import { AckedPublisher, RawEvents, connectNats } from '@callboard/jetstream';
+import { AckedPublisher, BUCKET, KeyValueStore, RawEvents, connectNats } from '@callboard/jetstream';
 import { Limit, watchLimit } from '@callboard/http';
 import type { Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { BusMetrics } from './backstage-bus/bus-metrics.js';
+import { BusSources } from './backstage-bus/bus-sources.js';
 import { IngestorConfig } from './config.js';
 import { IngestEdge } from './ingest-edge.js';
 import { Ingest } from './ingest.js';
 import { IngestMetrics } from './metrics.js';
-import type { SenderSource, Source } from './sources.js';
+import type { BackstageBusSource, SenderSource, Source } from './sources.js';
 
 export const NATS = Symbol('nats');
 const LOGGER = Symbol('logger');
@@ -31,7 +33,21 @@ export class AppModule {
         { provide: AckedPublisher, inject: [NATS], useFactory: (nc: NatsConnection) => new AckedPublisher(nc) },
         { provide: RawEvents, inject: [AckedPublisher], useFactory: (acks: AckedPublisher) => new RawEvents(acks) },
         { provide: Ingest, inject: [RawEvents, IngestorConfig, LOGGER], useFactory: ingest },
-        { provide: IngestEdge, inject: [IngestorConfig, SOURCES, Ingest, LOGGER], useFactory: ingestEdge },
+        {
+          provide: IngestMetrics,
+          inject: [SOURCES],
+          useFactory: (sources: readonly Source[]) => new IngestMetrics(sources.map(({ name }) => name)),
+        },
+        {
+          provide: IngestEdge,
+          inject: [IngestorConfig, SOURCES, Ingest, IngestMetrics, LOGGER],
+          useFactory: ingestEdge,
+        },
+        {
+          provide: BusSources,
+          inject: [IngestorConfig, SOURCES, NATS, RawEvents, Ingest, IngestMetrics, LOGGER],
+          useFactory: busSources,
+        },
         { provide: Shutdown, inject: [NATS, AckedPublisher], useFactory: shutdown },
       ],
     };
@@ -51,16 +67,39 @@ function ingest(raw: RawEvents, config: IngestorConfig, log: Logger): Ingest {
   return new Ingest(raw, config.storeTimeoutMs, log);
 }
 
-function ingestEdge(config: IngestorConfig, sources: readonly Source[], ingest: Ingest, log: Logger): IngestEdge {
+function ingestEdge(
+  config: IngestorConfig,
+  sources: readonly Source[],
+  ingest: Ingest,
+  metrics: IngestMetrics,
+  log: Logger,
+): IngestEdge {
   return new IngestEdge(
     config,
     sources.filter((source): source is SenderSource => source.type !== 'backstage_bus'),
     ingest,
     watchLimit(new Limit('requests', config.maxRequests, RETRY_MS)),
     watchLimit(new Limit('request bytes', config.maxRequestBytes, RETRY_MS)),
-    new IngestMetrics(sources.map(({ name }) => name)),
+    metrics,
     (error) => log.error({ err: error }, 'a request met a fault inside'),
   );
+}
+
+/** Undefined where no bus is to be read. */
+async function busSources(
+  { instance }: IngestorConfig,
+  sources: readonly Source[],
+  nc: NatsConnection,
+  raw: RawEvents,
+  ingest: Ingest,
+  metrics: IngestMetrics,
+  log: Logger,
+): Promise<BusSources | undefined> {
+  const buses = sources.filter((source): source is BackstageBusSource => source.type === 'backstage_bus');
+  if (buses.length === 0) return undefined;
+  const store = await KeyValueStore.open(nc, BUCKET.ingest);
+  const bus = new BusMetrics(buses.map(({ name }) => name));
+  return new BusSources(buses, store, raw, instance, () => ingest.refusing, { ingest: metrics, bus }, log);
 }
 
 /** Stops, once nothing is served any more, what the parts share. */

@@ -78,7 +78,7 @@ describe('a CloudEvent', () => {
     expect(answer.status).toBe(202);
     const [stored] = await ingestors.find('ci', id);
     expect(stored!.attributes).toMatchObject({ subject: 'Zürich "Hbf"', datacontenttype: 'application/json' });
-    expect(stored!.bytes).toEqual(new Uint8Array(body));
+    expect(stored!.data).toEqual(new Uint8Array(body));
   });
 
   it('in binary mode may be written by an older sender, as a quoted string, and may have no data', async () => {
@@ -98,7 +98,7 @@ describe('a CloudEvent', () => {
   ])('may carry %s', async (_, more, data) => {
     const sent = event(more);
     expect((await ingestor.send(sent)).status).toBe(202);
-    expect((await ingestors.find('ci', sent.id))[0]!.bytes).toEqual(new Uint8Array(data));
+    expect((await ingestors.find('ci', sent.id))[0]!.data).toEqual(new Uint8Array(data));
   });
 
   it.each(['structured', 'binary'] as const)('as the SDK writes it in %s mode arrives whole', async (mode) => {

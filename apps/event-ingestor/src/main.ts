@@ -13,6 +13,7 @@ import {
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
 import { AppModule, NATS } from './app.module.js';
+import { BusSources } from './backstage-bus/bus-sources.js';
 import { IngestorConfig } from './config.js';
 import { IngestEdge } from './ingest-edge.js';
 import { Ingest } from './ingest.js';
@@ -39,13 +40,15 @@ const ops = new OpsServer({
   port: config.opsPort,
   readiness: () => serving && isConnected(),
 });
+const buses = app.get<BusSources | undefined>(BusSources);
 const ports = { http: await http.start(), ops: await ops.start() };
+await buses?.start();
 announceReady(ports);
 log.info({ http_port: ports.http, ops_port: ports.ops, sources: sources.length }, 'running');
 
 stopOnSignal(log, async () => {
   serving = false;
-  await http.stop(config.drainTimeoutMs);
+  await Promise.all([http.stop(config.drainTimeoutMs), buses?.stop()]);
   await app.close();
   await ops.stop();
 });

@@ -4,11 +4,16 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseRawEventSubject, type EventAddress } from '@callboard/envelope';
-import { readEventHeaders, type EventAttributes } from '@callboard/events';
-import { STREAM } from '@callboard/jetstream';
-import { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders, type TestNats } from '@callboard/testing';
-import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import {
+  rawRequest,
+  readRawEvents,
+  requestBytes,
+  type HttpAnswer,
+  type HttpHeaders,
+  type RawEvent,
+  type TestNats,
+} from '@callboard/testing';
+import type { NatsConnection } from '@nats-io/transport-node';
 
 export const TOKEN = 'spec-token-0123456789';
 export const OLD_TOKEN = 'spec-token-from-last-year';
@@ -36,10 +41,8 @@ export interface Answered {
   results?: { status: number; event?: string; code?: string; message?: string }[];
 }
 
-export interface Stored extends EventAddress {
-  attributes: EventAttributes;
+export interface Stored extends RawEvent {
   text: string;
-  bytes: Uint8Array;
 }
 
 export interface SpecIngestor {
@@ -57,21 +60,20 @@ export interface SpecIngestor {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Ingestors of one nats-server, with the sources above. */
+/** Ingestors of one nats-server, with the sources above unless others are given. */
 export class SpecIngestors {
   readonly #running = new Set<SpecIngestor>();
 
   private constructor(
     private readonly nats: TestNats,
     private readonly folder: string,
-    private readonly jsm: JetStreamManager,
+    private readonly filter: NatsConnection,
   ) {}
 
-  static async open(nats: TestNats): Promise<SpecIngestors> {
+  static async open(nats: TestNats, sources = SOURCES): Promise<SpecIngestors> {
     const folder = await mkdtemp(join(tmpdir(), 'callboard-ingestor-'));
-    await writeFile(join(folder, 'sources.yaml'), SOURCES);
-    const jsm = await jetstreamManager(await nats.connect('pii-filter'), { checkAPI: false });
-    return new SpecIngestors(nats, folder, jsm);
+    await writeFile(join(folder, 'sources.yaml'), sources);
+    return new SpecIngestors(nats, folder, await nats.connect('pii-filter'));
   }
 
   async start(env: NodeJS.ProcessEnv = {}): Promise<SpecIngestor> {
@@ -125,21 +127,10 @@ export class SpecIngestors {
 
   /** All that is stored of a source, in the order of the stream. */
   async stored(source: string): Promise<Stored[]> {
-    const { state } = await this.jsm.streams.info(STREAM.eventsRaw);
-    const found: Stored[] = [];
-    for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-      const message = await this.jsm.streams.getMessage(STREAM.eventsRaw, { seq });
-      if (!message) continue;
-      const { partition: _, ...address } = parseRawEventSubject(message.subject);
-      if (address.source !== source) continue;
-      found.push({
-        ...address,
-        attributes: readEventHeaders(message.header),
-        text: Buffer.from(message.data).toString(),
-        bytes: message.data,
-      });
-    }
-    return found;
+    const stored = await readRawEvents(this.filter);
+    return stored
+      .filter((event) => event.source === source)
+      .map((event) => ({ ...event, text: Buffer.from(event.data).toString() }));
   }
 
   /** What is stored under the CloudEvents id. */
@@ -148,7 +139,7 @@ export class SpecIngestors {
   }
 
   async count(): Promise<number> {
-    return (await this.jsm.streams.info(STREAM.eventsRaw)).state.messages;
+    return (await readRawEvents(this.filter)).length;
   }
 
   async dispose(): Promise<void> {

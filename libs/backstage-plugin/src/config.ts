@@ -38,7 +38,7 @@ export function readPluginConfig(root: RootConfigService): PluginConfig | undefi
     origin: {
       tenantId: config.getOptionalString('tenant') ?? DEFAULT_TENANT,
       sourceName: SOURCE_NAME,
-      baseUrl: root.getString('backend.baseUrl').replace(/\/+$/, ''),
+      eventsUrl: `${root.getString('backend.baseUrl').replace(/\/+$/, '')}/api/events`,
     },
     nats: { servers: config.getString('nats.servers'), ...(credsFile !== undefined && { credsFile }) },
     maxInFlight,

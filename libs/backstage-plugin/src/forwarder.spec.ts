@@ -17,7 +17,7 @@ afterEach(async () => {
   await nats.dispose();
 });
 
-const ORIGIN = { tenantId: 'default', sourceName: 'backstage', baseUrl: 'http://backstage' };
+const ORIGIN = { tenantId: 'default', sourceName: 'backstage', eventsUrl: 'http://backstage/api/events' };
 const forwarder = (raw: Promise<Pick<RawEvents, 'publish'>>, maxInFlight = 16) =>
   new Forwarder(ORIGIN, raw, maxInFlight, { stored: () => undefined, refused: () => (retries += 1) });
 const cue = (key: number, n: number) => ({

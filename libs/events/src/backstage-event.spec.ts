@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { InvalidEvent } from './attributes.js';
 import { backstageEvent } from './backstage-event.js';
 
-const ORIGIN = { tenantId: 'acme', sourceName: 'backstage', baseUrl: 'https://backstage.acme.example' };
+const ORIGIN = { tenantId: 'acme', sourceName: 'backstage', eventsUrl: 'https://backstage.acme.example/api/events' };
 const PAYLOAD = { repository: { full_name: 'acme/web' } };
 
 describe('an event of Backstage', () => {

@@ -13,8 +13,8 @@ export interface BackstageEvent {
 export interface BackstageOrigin {
   tenantId: string;
   sourceName: string;
-  /** Of the Backstage backend; part of the event's identity. */
-  baseUrl: string;
+  /** URL of the events plug-in's API, `https://backstage.example.com/api/events`; part of the event's identity. */
+  eventsUrl: string;
 }
 
 /** In which of its headers a sender says what kind of event it sends. */
@@ -26,7 +26,7 @@ const KIND_HEADERS = ['x-github-event', 'x-gitlab-event', 'x-gitea-event', 'x-ev
  * @throws InvalidEvent when the topic cannot be one, or the payload cannot be written as JSON.
  */
 export function backstageEvent(
-  { tenantId, sourceName, baseUrl }: BackstageOrigin,
+  { tenantId, sourceName, eventsUrl }: BackstageOrigin,
   event: BackstageEvent,
 ): SourcedEvent {
   const { topic, eventPayload, metadata = {} } = event;
@@ -34,7 +34,7 @@ export function backstageEvent(
   const own = {
     specversion: '1.0',
     id: randomUUID() as string,
-    source: `${baseUrl}/api/events/${topic}`,
+    source: `${eventsUrl}/${topic}`,
     type: topic,
     time: new Date().toISOString(),
     ...(json !== undefined && { datacontenttype: 'application/json' }),

@@ -2,7 +2,6 @@
  * A gap: an event of our own that says that events of a source may be missing. A source that delivers at most once cannot be made to deliver
  * again, but what it may have lost must not look like silence.
  */
-import { randomUUID } from 'node:crypto';
 import type { SourcedEvent } from './sourced-event.js';
 
 export const GAP_TYPE = 'io.callboard.gap';
@@ -17,6 +16,8 @@ export type GapReason =
   | 'interrupted';
 
 export interface Gap {
+  /** Made once, however often the event is published. */
+  id: string;
   reason: GapReason;
   /** Between these two, events may be missing; ISO 8601, UTC. */
   since: string;
@@ -27,14 +28,14 @@ export interface Gap {
 }
 
 export function gapEvent(tenantId: string, sourceName: string, gap: Gap): SourcedEvent {
-  const { reason, since, until, atMost, topics } = gap;
+  const { id, reason, since, until, atMost, topics } = gap;
   const data = { reason, since, until, ...(atMost !== undefined && { at_most: atMost }), topics };
   return {
     tenantId,
     sourceName,
     key: GAP_TYPE,
     attributes: {
-      id: randomUUID(),
+      id,
       source: `//callboard/${sourceName}`,
       type: GAP_TYPE,
       time: until,

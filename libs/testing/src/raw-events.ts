@@ -1,14 +1,11 @@
 import { readEventHeaders, type EventAttributes } from '@callboard/events';
-import { parseRawEventSubject } from '@callboard/envelope';
+import { parseRawEventSubject, type EventAddress } from '@callboard/envelope';
 import { STREAM } from '@callboard/jetstream';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 
 /** An event as it is stored for the privacy filter. */
-export interface RawEvent {
-  source: string;
-  topic: string;
-  key: string;
+export interface RawEvent extends EventAddress {
   attributes: EventAttributes;
   data: Uint8Array;
 }
@@ -18,11 +15,11 @@ export async function readRawEvents(nc: NatsConnection): Promise<RawEvent[]> {
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const { state } = await jsm.streams.info(STREAM.eventsRaw);
   const events: RawEvent[] = [];
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+  for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
     const message = await jsm.streams.getMessage(STREAM.eventsRaw, { seq });
     if (!message) continue;
-    const { source, topic, key } = parseRawEventSubject(message.subject);
-    events.push({ source, topic, key, attributes: readEventHeaders(message.header), data: message.data });
+    const { partition: _, ...address } = parseRawEventSubject(message.subject);
+    events.push({ ...address, attributes: readEventHeaders(message.header), data: message.data });
   }
   return events;
 }
