@@ -77,7 +77,7 @@ export class KnownValues {
     if (word && !isRareWord(text)) return;
     this.#insert(lowerOf(text), { length: text.length, type, value: text, word });
     const digits = text.replace(/[^\p{L}\p{N}]/gu, '');
-    if (digits !== text && digits.length >= 7 && /^(?:PHONE|CARD|IBAN|NATIONAL_ID|ACCOUNT)$/.test(type)) {
+    if (digits !== text && digits.length >= 7 && /^(?:PHONE|CREDIT_CARD|IBAN|NATIONAL_ID|ACCOUNT)$/.test(type)) {
       this.#insert(lowerOf(digits), { length: digits.length, type, value: text, word: false });
     }
     if (type !== 'PERSON') return;

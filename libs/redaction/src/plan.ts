@@ -122,16 +122,19 @@ class Planner {
     return { kind: 'as_is', value };
   }
 
-  #object(value: { [key: string]: Json }, around: Around, field: string): Plan {
+  #object(value: { [key: string]: Json }, around: Around, parent: string): Plan {
     const shape: Shape | undefined = shapeOf(value);
     const inside = this.#inside(around);
     if (shape !== undefined) inside.things = shape.things;
+    const named = value['name'] ?? value['key'];
     const members: Member[] = [];
     for (const key of Object.keys(value)) {
+      // `{ name: 'API_TOKEN', value: … }`: the one says what the other is.
+      const field = key === 'value' && typeof named === 'string' ? named : key;
       let place = this.#at(inside, key);
       if (shape?.secret === true && (key === 'data' || key === 'stringData')) place = { ...place, secret: true };
-      const planned = this.plan(value[key]!, place, key, field);
-      const keyPlan = meaningOf(key).plain ? undefined : this.#text(key, traitsOf(key), true, false, around.encodings);
+      const planned = this.plan(value[key]!, place, field, parent);
+      const keyPlan = meaningOf(key).plain ? undefined : this.#text(key, traitsOf(key), false, false, around.encodings);
       members.push({ key, keyPlan, value: planned });
     }
     return { kind: 'object', value, members };
@@ -184,7 +187,7 @@ class Planner {
     }
     const long = value > 1e12 && !meaning.safe && !this.#off.has('card');
     if (long && Number.isSafeInteger(value) && isCard(String(value)))
-      return this.#whole(String(value), 'CARD', 'card', undefined);
+      return this.#whole(String(value), 'CREDIT_CARD', 'card', undefined);
     return { kind: 'as_is', value };
   }
 

@@ -65,7 +65,7 @@ function normalForm(type: EntityType, value: string): string {
         .replace(/ ?(?:x|ext).*$/i, '')
         .replace(/\D/g, '')
         .replace(/^00/, '');
-    case 'CARD':
+    case 'CREDIT_CARD':
     case 'IBAN':
     case 'NATIONAL_ID':
     case 'ACCOUNT':

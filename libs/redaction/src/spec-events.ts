@@ -71,7 +71,7 @@ export class Generator {
             ' ',
             this.pick(['.', '_', '']),
           )}${this.int(99)}@${this.pick(['example.org', 'mail.acme.co.uk', 'corp.example'])}`;
-      case 'CARD':
+      case 'CREDIT_CARD':
         return withLuhn(`4${this.digits(14)}`);
       case 'IBAN':
         return withIbanCheck('DE', this.digits(18));
@@ -106,7 +106,7 @@ export class Generator {
   }
 }
 
-export const VALUE_TYPES = ['PERSON', 'EMAIL', 'CARD', 'IBAN', 'PHONE', 'NATIONAL_ID', 'IP', 'SECRET'];
+export const VALUE_TYPES = ['PERSON', 'EMAIL', 'CREDIT_CARD', 'IBAN', 'PHONE', 'NATIONAL_ID', 'IP', 'SECRET'];
 
 /** Ways to hide a text that contains a value; each is undone by `everyReading`. */
 const ENCODINGS: Record<string, (text: string) => string> = {
@@ -131,7 +131,7 @@ const ENCODINGS: Record<string, (text: string) => string> = {
 const SENTENCES: Record<string, (value: string) => string> = {
   PERSON: (value) => `The rollout was approved by ${value} this morning`,
   EMAIL: (value) => `Please write to ${value} about the outage`,
-  CARD: (value) => `The invoice was paid with ${value} yesterday`,
+  CREDIT_CARD: (value) => `The invoice was paid with ${value} yesterday`,
   IBAN: (value) => `Refund it to ${value} please`,
   PHONE: (value) => `If it pages again, call ${value} at once`,
   NATIONAL_ID: (value) => `Her ssn is ${value} in the form`,

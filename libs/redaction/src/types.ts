@@ -10,7 +10,7 @@ export const ENTITY_TYPES = [
   'PHONE',
   'ADDRESS',
   'ZIP',
-  'CARD',
+  'CREDIT_CARD',
   'IBAN',
   'ACCOUNT',
   'NATIONAL_ID',

@@ -15,7 +15,7 @@ const STREET_AFTER =
   highway hwy close row trail alley plaza mews grove gardens walk utca út u ulica tér körút gasse strasse straße weg platz allee damm ring ufer chaussee
   katu tie väg vägen gatan gata gränd vej gade vei gate veien straat laan plein weg kade dreef steenweg enparantza kalea`);
 const STREET_ENDING =
-  /(?:stra(?:ss|ß)e|str|weg|gasse|platz|allee|damm|ring|ufer|gatan|gata|vägen|vagen|väg|vej|gade|vei|veien|gate|tie|katu|straat|laan|plein|dijk|steenweg|utca|bakken|toppen|kroken|svingen|vegur|stræde|braut|gränd|kuja|polku|pad|hof|kade|plaats|stígur|holt|gerði)$/;
+  /(?:stra(?:ss|ß)e|str|weg|gasse|platz|allee|damm|(?:dt|[gklmnz])ring|ufer|gatan|gata|vägen|vagen|väg|vej|gade|vei|veien|[sn]gate|intie|katu|straat|laan|plein|dijk|steenweg|utca|bakken|toppen|kroken|svingen|vegur|stræde|braut|gränd|kuja|polku|hof|kade|gracht|singel|plaats|stígur|holt|gerði)$/;
 const STREET_BEFORE =
   wordSet(`rue rua via viale corso piazza calle avenida av avda plaza paseo carrer travessa praça praca largo estrada rúa camiño camino
   ulica ul ulice náměstí nám aleja plac boulevard allée quai impasse chemin place strada vicolo largo beco rambla ronda carretera`);
@@ -95,13 +95,13 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
     }
   }
   const suffix = STREET_AFTER.has(word.folded);
-  if ((suffix || STREET_ENDING.test(word.folded)) && i > 0 && word.text.length > 1) {
+  if ((suffix ? i > 0 : STREET_ENDING.test(word.folded)) && word.text.length > 1) {
     const from = left(sample, words, i);
     const numbered = isNumber(words[from]) && from < i;
     const trailing = isNumber(next) && /^\.? $/.test(gap(sample, words, i + 1));
-    if (numbered && (words[i - 1]!.capital || word.capital || words[from]!.text.length > 1) && i - from <= 6)
+    if (numbered && (words[i - 1]?.capital === true || word.capital || words[from]!.text.length > 1) && i - from <= 6)
       return { from, to: right(sample, words, i), kind: 'street' };
-    if (trailing && (word.capital || words[i - 1]!.capital) && (!suffix || words[i - 1]!.capital)) {
+    if (trailing && (word.capital || words[i - 1]?.capital === true) && (!suffix || words[i - 1]!.capital)) {
       return { from: suffix ? from : Math.max(from, i - 2), to: right(sample, words, i + 1), kind: 'street' };
     }
     if (

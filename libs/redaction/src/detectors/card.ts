@@ -5,7 +5,7 @@ import type { Detector, Sample } from './detector.js';
 
 export const card: Detector = {
   name: 'card',
-  type: 'CARD',
+  type: 'CREDIT_CARD',
   strong: true,
   detect({ text, traits }: Sample): Span[] {
     if (traits.digits < 13) return [];
@@ -57,7 +57,7 @@ function cardsIn(text: string, groups: Group[]): Span[] {
       if (isCard(digits) && (last === first || groupedLikeACard(groups, first, last))) best = last;
     }
     if (best === -1) continue;
-    spans.push({ start: groups[first]!.start, end: groups[best]!.end, type: 'CARD', detector: 'card' });
+    spans.push({ start: groups[first]!.start, end: groups[best]!.end, type: 'CREDIT_CARD', detector: 'card' });
     first = best;
   }
   return spans;

@@ -16,8 +16,8 @@ describe('detectors find', () => {
       'from <41898282+github-actions[bot]@users.noreply.github.com>',
       'EMAIL 41898282+github-actions[bot]@users.noreply.github.com',
     ],
-    ['paid with 4111 1111 1111 1111 123 today', 'CARD 4111 1111 1111 1111'],
-    ['amex 3782-822463-10005', 'CARD 3782-822463-10005'],
+    ['paid with 4111 1111 1111 1111 123 today', 'CREDIT_CARD 4111 1111 1111 1111'],
+    ['amex 3782-822463-10005', 'CREDIT_CARD 3782-822463-10005'],
     ['to gb82 west 1234 5698 7654 32 please', 'IBAN gb82 west 1234 5698 7654 32'],
     ['ssn 078-05-1121', 'NATIONAL_ID 078-05-1121'],
     ['DNI 12345678Z', 'NATIONAL_ID 12345678Z'],
@@ -50,7 +50,7 @@ describe('detectors find', () => {
   it('cut the whole of an overlap, so that no end of a value is left', () => {
     expect(found('mail jane.doe@example.org/4111111111111111')).toEqual([
       'EMAIL jane.doe@example.org',
-      'CARD 4111111111111111',
+      'CREDIT_CARD 4111111111111111',
     ]);
     expect(found('https://jane@example.org:pw@host.example.org/x')[0]).toMatch(/^SECRET jane@example\.org:pw/);
   });

@@ -21,7 +21,7 @@ export const email: Detector = {
       for (let at = text.indexOf('@'); at !== -1; at = text.indexOf('@', at + 1)) {
         const start = localStart(text, at, floor);
         const end = domainEnd(text, at + 1);
-        if (start < at && end > at + 1) {
+        if (start < at && end > at + 1 && !isInUrl(text, at)) {
           spans.push({ start, end, type: 'EMAIL', detector: 'email' });
           floor = end;
         } else {
@@ -42,6 +42,12 @@ export const email: Detector = {
     return spans;
   },
 };
+
+/** `scheme://name:password@host`: credentials, which another detector cuts. */
+function isInUrl(text: string, at: number): boolean {
+  const before = text.slice(Math.max(0, at - 128), at);
+  return /:\/\/[^\s\/@"'<>:]{0,64}:[^\s\/@"'<>]{0,64}$/.test(before);
+}
 
 function localStart(text: string, at: number, floor: number): number {
   if (text[at - 1] === '"') {

@@ -30,7 +30,7 @@ export const labelled: Detector = {
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
       if (code !== 58 && code !== 61) continue;
-      const name = nameBefore(text, i, floor);
+      const name = nameOf(text, i, floor);
       const wasFloor = floor;
       floor = i + 1;
       if (name === '') continue;
@@ -51,6 +51,14 @@ export const labelled: Detector = {
     return spans;
   },
 };
+
+/** The name in front; of `value:` in a list of names and values, the name in the line above. */
+function nameOf(text: string, at: number, floor: number): string {
+  const name = nameBefore(text, at, floor);
+  if (name !== 'value') return name;
+  const before = text.slice(Math.max(0, at - 128), at);
+  return /name: ?["']?([\w.-]{1,48})["']?[ \t]{0,8}\n[ \t]{0,40}value["']?$/.exec(before)?.[1] ?? name;
+}
 
 function nameBefore(text: string, at: number, floor: number): string {
   let end = at;
@@ -142,7 +150,8 @@ const PASSWORD = /pass(?:word|wd|phrase|code)?$|^pwd$|pwd$/i;
 
 function isSecretValue(text: string, name: string, deliberate: boolean): boolean {
   if (text.length < 4 || isFake(text, false) || /^(?:https?:)?\/\/|^\.{0,2}\/|^[\w-]+\($/.test(text)) return false;
-  if (/public/i.test(name) || /^[a-z][a-z0-9+.-]{1,20}:\/\/[^@]*$/i.test(text)) return false;
+  // Of an address, the credentials within are cut, and the rest stays; those that are a secret as a whole are called hooks.
+  if (/public/i.test(name) || (/^[a-z][a-z0-9+.-]{1,20}:\/\//i.test(text) && !/hook/i.test(name))) return false;
   if (/tenant|client/i.test(name)) return /^[\w.~-]{20,64}$/.test(text) && /\d/.test(text);
   if (PASSWORD.test(name)) return deliberate || /[\d\W]/.test(text) ? !/^\d{1,3}$/.test(text) : false;
   if (isFake(text, true)) return false;

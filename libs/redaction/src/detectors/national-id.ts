@@ -6,8 +6,8 @@ import type { Span } from '../types.js';
 import { hasContext, wordSet, type Detector, type Sample } from './detector.js';
 
 const CONTEXT =
-  wordSet(`ssn ss social security sin nino national insurance nhs tax taxpayer tin itin dni nie nif nuss pesel cpf cnpj bsn
-  burgerservicenummer nir insee steuer steuerid idnr sozialversicherung codice fiscale cf curp rfc aadhaar pan personnummer cpr hetu
+  wordSet(`ssn social security sin nino national insurance nhs tax taxpayer tin itin dni nie nif nuss pesel cpf cnpj bsn
+  burgerservicenummer nir insee steuer steuerid idnr sozialversicherung codice fiscale cf curp aadhaar pan personnummer cpr hetu
   passport passeport pasaporte reisepass passaporto passnummer driver drivers license licence driving dl führerschein identity ausweis personalausweis
   identification permis`);
 
@@ -56,7 +56,7 @@ const KINDS: Kind[] = [
   // Passports and driving licences have a form per issuer and year: what is named as one, and has digits, is one.
   {
     name: 'named_number',
-    pattern: /(?<![\w-])(?=[A-Z0-9]{0,13}\d{4})[A-Z]{0,3}\d{5,14}[A-Z]{0,3}(?![\w-])/gi,
+    pattern: /(?<![\w-])(?=[A-Z0-9]{0,13}\d{4})[A-Z]{0,3}\d{6,14}[A-Z]{0,3}(?![\w-])/gi,
     context: true,
   },
 ];

@@ -315,6 +315,7 @@ class Reader {
       const word = this.words[i]!;
       if (!/^\p{Lu}+$/u.test(word.text)) capitals = false;
       if ((kind & BEHIND_NAME) !== 0 && i > start) weight += 1;
+      else if (/^[OD]$/.test(word.text) && /['’]/.test(this.text[word.end] ?? '')) weight += 1.5;
       else if (word.text.length === 1) weight += this.text[word.end] === '.' ? 1 : 0;
       else if (!word.capital) weight += 0.5;
       else if (this.#isCapitalParticle(i, end)) weight += i === start ? 2 : 0.5;

@@ -3,6 +3,7 @@ import { AT, DASHES, HOOK, JWT, SCHEME, SPACE } from '../text/chars.js';
 import type { Span } from '../types.js';
 import { isVariable } from '../fields/harmless.js';
 import type { Detector, Sample } from './detector.js';
+import { isFake } from './entropy.js';
 
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----/g;
 const JWT_CLOSED = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.(?:eyJ[A-Za-z0-9_-]{4,16384})?\.[A-Za-z0-9_-]{0,2048}/g;
@@ -11,6 +12,9 @@ const WEBHOOK =
   /https:\/\/(?:hooks\.slack\.com\/(?:services|workflows|triggers)\/[\w/-]{8,120}|discord(?:app)?\.com\/api\/webhooks\/\d{10,24}\/[\w-]{20,120}|[\w-]{1,60}\.webhook\.office\.com\/[\w/@-]{20,300})/g;
 const BEARER =
   /\b(?:Bearer|Basic|Token|token|bearer|basic|Digest|ApiKey)[ \t]{1,4}([A-Za-z0-9\-._~+/]{16,4096}={0,2})/g;
+/** What a command line gives away: `curl -u name:password`, `--token …`. */
+const COMMAND_LINE =
+  /(?<=^|\s)(?:(?:-u|--user|--proxy-user)[ =]["']?[^\s:"'@/]{1,64}:|--(?:[a-z]{1,12}-){0,2}(?:password|passwd|token|secret|api-?key|access-?key|secret-?key)[ =]["']?)([^\s"'$<{]{4,256})/g;
 const SCHEME_END = '://';
 
 export const secretStructure: Detector = {
@@ -33,6 +37,12 @@ export const secretStructure: Detector = {
       if ((traits.has & HOOK) !== 0)
         for (const match of text.matchAll(WEBHOOK)) add(match.index, match.index + match[0].length, 'webhook');
     }
+    if ((traits.has & SPACE) !== 0 && text.includes(' -')) {
+      for (const match of text.matchAll(COMMAND_LINE)) {
+        const end = match.index + match[0].length;
+        if (isGivenAway(match[1]!)) add(end - match[1]!.length, end, 'command_line');
+      }
+    }
     if ((traits.has & SPACE) !== 0 && traits.longestRun >= 8) {
       for (const match of text.matchAll(BEARER)) {
         const token = match[1]!;
@@ -45,6 +55,16 @@ export const secretStructure: Detector = {
     return spans;
   },
 };
+
+function isGivenAway(value: string): boolean {
+  return (
+    /[\d\W_]/.test(value) &&
+    /[^\d]/.test(value) &&
+    !/^[[(]|[>)\]]$/.test(value) &&
+    !isVariable(value) &&
+    !isFake(value, false)
+  );
+}
 
 type Add = (start: number, end: number, kind: string) => void;
 
@@ -73,6 +93,8 @@ function urlCredentials(text: string, add: Add): void {
       const char = text[i]!;
       if (char === '@') end = i;
       else if (char === ':' && colon === -1) colon = i;
+      // A password may have been left unescaped; a port is none.
+      else if ((char === '?' || char === '#') && colon !== -1 && !/^\d+$/.test(text.slice(colon + 1, i))) continue;
       else if (
         char === '/' ||
         char === '?' ||

@@ -27,7 +27,8 @@ const BY_NAME: Record<string, string> = {
     'ssn social-security social-security-number national-id national-insurance national-insurance-number nino nhs-number passport passport-number passport-no ' +
     'tax-id taxid tin drivers-license driver-license driving-license license-number drivers-license-number dni nie cpf pesel bsn curp aadhaar ' +
     'identity-number id-number personnummer steuer-id codice-fiscale',
-  CARD: 'card-number cardnumber credit-card credit-card-number creditcard cc-number pan debit-card payment-card card-no',
+  CREDIT_CARD:
+    'card-number cardnumber credit-card credit-card-number creditcard cc-number pan debit-card payment-card card-no',
   IBAN: 'iban',
   ACCOUNT:
     'account-number aws-account-id bank-account bank-account-number routing-number sort-code swift bic aba account-no',

@@ -24,7 +24,7 @@ export function valueFits(type: EntityType, value: string): boolean {
     case 'DOB':
     case 'NATIONAL_ID':
       return count(value) >= 4;
-    case 'CARD':
+    case 'CREDIT_CARD':
       return count(value) >= 4;
     case 'IBAN':
     case 'ACCOUNT':
@@ -41,7 +41,7 @@ function count(value: string): number {
 /** A number under a field name: fields of counts are named like fields of secrets (`tokens: 512`). */
 export function numberFits(type: EntityType, field: string): boolean {
   if (type === 'SECRET') return /(?:^|-)(?:pin|cvv|cvc|otp|totp|passcode|password|passwd|pwd)$/.test(field);
-  return type === 'PHONE' || type === 'CARD' || type === 'ACCOUNT' || type === 'NATIONAL_ID' || type === 'ZIP';
+  return type === 'PHONE' || type === 'CREDIT_CARD' || type === 'ACCOUNT' || type === 'NATIONAL_ID' || type === 'ZIP';
 }
 
 /** Two to five words that begin with capital letters: a value that reads like a name, where a name would make sense. */

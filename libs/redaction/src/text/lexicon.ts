@@ -5,6 +5,7 @@
  * The names and places come from locale data, made into a file by the build; what is said about words by hand is in word-kinds.ts.
  */
 import { readFileSync } from 'node:fs';
+import { COMMON_FAMILY_NAMES, COMMON_GIVEN_NAMES } from './common-names.js';
 import { WORD_KINDS } from './word-kinds.js';
 
 export const GIVEN = 1;
@@ -67,6 +68,8 @@ function readKinds(): Map<string, number> {
   for (const line of readWords().split('\n')) {
     if (line !== '' && line[0] !== '#') made.set(line.slice(0, -1), parseInt(line.at(-1)!, 32));
   }
+  for (const word of COMMON_GIVEN_NAMES) made.set(word, (made.get(word) ?? 0) | GIVEN);
+  for (const word of COMMON_FAMILY_NAMES) made.set(word, (made.get(word) ?? 0) | FAMILY);
   for (const [name, bit] of Object.entries(BITS)) {
     for (const word of WORD_KINDS[name as keyof typeof BITS]) made.set(word, (made.get(word) ?? 0) | bit);
   }

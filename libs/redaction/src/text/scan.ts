@@ -38,7 +38,7 @@ export interface ScanSettings {
 /** Who wins the name of a span where two overlap: what is right by checksum or structure before what is right by context. */
 const RANK: EntityType[] = [
   'SECRET',
-  'CARD',
+  'CREDIT_CARD',
   'IBAN',
   'EMAIL',
   'NATIONAL_ID',

@@ -34,6 +34,7 @@ export const WORD_KINDS = {
   role: list(`president chancellor senator governor mayor king queen prince princess pope emperor actor actress singer writer author poet composer director
     producer player coach striker goalkeeper midfielder defender founder professor scientist philosopher historian journalist editor lawyer captain
     guitarist bassist drummer painter sculptor architect rapper comedian novelist screenwriter presenter teammate colleague neighbour neighbor
+    customer client patient employee engineer
     brother sister father mother wife husband son daughter friend cousin nephew uncle aunt grandfather grandmother
     presidente presidenta ministro ministra escritor escritora actriz cantante directora entrenador jugador delantero portero alcalde rey reina príncipe
     princesa papa poeta pintor compositor profesor juez capitán hermano hermana padre madre esposa esposo marido hijo hija futbolista tenista técnico
@@ -122,7 +123,12 @@ export const WORD_KINDS = {
     setembro outubro novembro dezembro ende anfang mitte mio mrd dios deus gott dieu dies esse essa intussen ondertussen allen bent jazeker groot mil`),
 
   noName:
-    list(`jenkins cassandra kafka jordan austin travis ruby rails python java javascript typescript node react angular vue django flask docker helm argo istio redis mongo
+    list(`boot mesh ingress egress vault runner agent broker proxy queue topic stream shard replica snapshot backup restore rollout rollback canary probe
+    sidecar daemon cron lambda bucket registry artifact package module plugin hook schema index query cache buffer thread socket cookie header payload response retry
+    timeout latency alert incident outage runbook dashboard panel metric trace span log level role policy rule quota limit usage billing invoice order cart checkout
+    refund payment catalog scaffolder template techdocs kotlin scala perl rust swift dart elixir erlang haskell clojure julia ada lua nim zig crystal elm groovy
+    fortran pascal brexit iguana jammy bookworm focal noble
+    jenkins cassandra kafka jordan austin travis ruby rails python java javascript typescript node react angular vue django flask docker helm argo istio redis mongo
   mongodb postgres mysql oracle azure amazon aws google github gitlab bitbucket jira slack teams backstage kubernetes linux ubuntu debian fedora alpine windows mac
   apple android chrome safari firefox edge opera atlas elastic logstash kibana grafana prometheus loki tempo mimir consul vault nomad terraform ansible puppet chef
   salt nagios zabbix sentry datadog splunk newrelic maven gradle ant ivy spring hibernate jasper velocity tomcat jetty apache nginx envoy traefik kong tyk
@@ -162,7 +168,7 @@ export const WORD_KINDS = {
   royal babel helena ascension dev deps tristan capitalized wisdom discipline entertainment weekly public explorer`),
 
   inCompany:
-    list(`jordan austin travis ruby cassandra jenkins jasper iris stella luna aurora phoenix max apollo athena april may june august
+    list(`ada julia crystal pascal noble jordan austin travis ruby cassandra jenkins jasper iris stella luna aurora phoenix max apollo athena april may june august
   bill mark will grant frank dean art pat sue rob drew chase hunter mason carter cooper parker baker miller smith page price rose grace hope faith joy rich young long short
   black white green brown gray grey king prince lane hill park lake rivers wood jan angel christian young church hall house street santa nova ace mercury santos lord marsh
   ivy salt love day may sun son bishop law dan ella mia mai una sol al jo ann ed`),
