@@ -10,6 +10,7 @@ import { resolveNatsServer } from '@callboard/nats-server';
 import type { Bench, BenchContext, BenchResult } from './bench.js';
 import { call } from './call.js';
 import { deadlines } from './deadlines.js';
+import { events } from './events.js';
 import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
 import { queue } from './queue.js';
@@ -19,7 +20,7 @@ import { Patience } from './rounds.js';
 import { tasks } from './tasks.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive];
+const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive, events];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;
