@@ -137,6 +137,7 @@ async function serveEvents(nc: NatsConnection, config: FrontendConfig, log: Logg
     maxPerPrincipal: config.maxEventSubscriptionsPerPrincipal,
     maxPerTenant: config.maxEventSubscriptionsPerTenant,
     ttlMs: config.eventSubscriptionTtlMs,
+    experimental: config.experimentalEvents,
   };
   const events = await openEvents(nc, options, warn(log, 'which events came is not known now; trying again'));
   watchSubscriptions(() => events.subscriptions.count());
@@ -163,6 +164,7 @@ async function serverParts(
     invoker: new Invoker(commands, handles, admission, config.syncWindowMs, events.calls, onError),
     tasks: new Tasks(handles, commands),
     events: events.resources,
+    eventsExtension: events.extension,
     seal: new StateSeal(secret),
     report: ({ errorId, error }) => log.error({ error_id: errorId, err: error }, 'a request met a fault inside'),
   } satisfies ServerParts;

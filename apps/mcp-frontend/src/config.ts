@@ -1,5 +1,5 @@
 import { FromEnv } from '@callboard/config';
-import { IsBase64, IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
+import { IsBase64, IsBoolean, IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
 
 const LOCALHOST = 'localhost,127.0.0.1,[::1]';
 
@@ -122,6 +122,13 @@ export class FrontendConfig {
   @IsInt()
   @Min(60_000)
   eventSubscriptionTtlMs: number = 30 * 24 * 3_600_000;
+
+  @FromEnv(
+    'CALLBOARD_EXPERIMENTAL_EVENTS',
+    'Serve the MCP extension io.modelcontextprotocol/events, in its poll mode; it may change',
+  )
+  @IsBoolean()
+  experimentalEvents: boolean = false;
 
   @FromEnv(
     'CALLBOARD_SYNC_WINDOW_MS',

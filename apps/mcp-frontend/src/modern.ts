@@ -97,6 +97,9 @@ export class ModernFront implements Serving {
       case 'tasks/update':
       case 'tasks/cancel':
         return void this.#serveTask(res, id, method, params ?? {}, principal);
+      case 'events/list':
+      case 'events/poll':
+        return this.#serveEvents(req, res, id, method, body, params ?? {}, principal);
       case 'subscriptions/listen':
         return this.#listen(req, res, id, body, params ?? {}, principal);
       default:
@@ -167,11 +170,28 @@ export class ModernFront implements Serving {
         if (!isObject(inputResponses)) return this.#refuseParams(res, id, method);
         await tasks.update(principal, taskId, inputResponses);
       }
-      const answer = { ...result, resultType: 'complete', _meta: { [SERVER_INFO_META_KEY]: SERVER_INFO } };
-      answerJson(res, 200, JSON.stringify({ result: answer, jsonrpc: '2.0', id }));
+      answerResult(res, id, result);
     } catch (error) {
       answerRpcError(res, 200, id, toRpcError(error, report));
     }
+  }
+
+  #serveEvents(
+    req: IncomingMessage,
+    res: ServerResponse,
+    id: RequestId,
+    method: 'events/list' | 'events/poll',
+    body: unknown,
+    params: JsonObject,
+    principal: Principal,
+  ): void {
+    const { eventsExtension, report } = this.parts;
+    // The SDK knows how an unknown method is refused.
+    if (!eventsExtension) return this.#serveBySdk(req, res, body, principal);
+    eventsExtension
+      .serve(method, principal, params)
+      .then((result) => answerResult(res, id, result))
+      .catch((error: unknown) => answerRpcError(res, 200, id, toRpcError(error, report)));
   }
 
   #listen(
@@ -220,6 +240,11 @@ export class ModernFront implements Serving {
 interface Caller {
   principal: Principal;
   header(name: string): string | undefined;
+}
+
+function answerResult(res: ServerResponse, id: RequestId, result: JsonObject): void {
+  const answer = { ...result, resultType: 'complete', _meta: { [SERVER_INFO_META_KEY]: SERVER_INFO } };
+  answerJson(res, 200, JSON.stringify({ result: answer, jsonrpc: '2.0', id }));
 }
 
 function refuseMismatch(res: ServerResponse, id: RequestId, mismatch: HeaderMismatch): void {

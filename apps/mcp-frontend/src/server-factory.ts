@@ -36,6 +36,7 @@ import {
 import { TaskRequired, type Invocation, type Invoker, type Principal } from './call.js';
 import { EVENT_TEMPLATE, type EventResources } from './events/event-resources.js';
 import { isEventUri } from './events/event-uri.js';
+import { EVENTS_EXTENSION, type EventsExtension } from './events/events-extension.js';
 import { inputKinds, missingKinds, type StateSeal } from './input-rounds.js';
 import { Listing } from './listing.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
@@ -51,7 +52,10 @@ export const SERVER_CAPABILITIES: ServerCapabilities = {
   logging: {},
 };
 
-const MODERN_CAPABILITIES: ServerCapabilities = { ...SERVER_CAPABILITIES, extensions: { [TASKS_EXTENSION]: {} } };
+function modernCapabilities({ eventsExtension }: ServerParts): ServerCapabilities {
+  const extensions = { [TASKS_EXTENSION]: {}, ...(eventsExtension && { [EVENTS_EXTENSION]: {} }) };
+  return { ...SERVER_CAPABILITIES, extensions };
+}
 
 /** Lists may be kept this long by a client that does not listen for changes. */
 export const LIST_CACHE = { ttlMs: 5_000, cacheScope: 'private' } as const;
@@ -71,6 +75,8 @@ export interface ServerParts {
   invoker: Pick<Invoker, 'invoke' | 'withdraw'>;
   tasks: Tasks;
   events: Pick<EventResources, 'list' | 'mayHaveSince' | 'position' | 'read' | 'told' | 'watch'>;
+  /** Where it is switched on. */
+  eventsExtension: EventsExtension | undefined;
   seal: StateSeal;
   report: FaultReporter;
 }
@@ -103,7 +109,7 @@ export interface ServerOptions {
 }
 
 export function createServer(options: ServerOptions): Server {
-  const capabilities = options.era === 'modern' ? MODERN_CAPABILITIES : SERVER_CAPABILITIES;
+  const capabilities = options.era === 'modern' ? modernCapabilities(options.parts) : SERVER_CAPABILITIES;
   const server = new FrontServer(SERVER_INFO, { capabilities, cacheHints: CACHE_HINTS });
   const handlers = new Handlers(server, options);
   const guard = guarded(options.parts.report);

@@ -159,6 +159,7 @@ export interface SpecFrontOptions extends Partial<EdgeOptions> {
   /** Runs commands for real, instead of actions in the process. */
   commands?: Pick<ServerParts, 'invoker' | 'tasks'>;
   events?: ServerParts['events'];
+  eventsExtension?: ServerParts['eventsExtension'];
   /** More actions than `specActions`. */
   actions?: ActionSet;
   tokens?: ConstructorParameters<typeof Authenticator>[0];
@@ -179,6 +180,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
       tasks: new Tasks({} as Handles, {} as CommandClient),
     }),
     events: options.events ?? NO_EVENTS,
+    eventsExtension: options.eventsExtension,
     seal: new StateSeal(Buffer.alloc(32, 7)),
     report,
   };

@@ -11,19 +11,12 @@
 import { checkArguments } from '@callboard/actions';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import type { Limit } from '@callboard/http';
-import {
-  Bell,
-  encodeCursor,
-  type EventPage,
-  type EventPosition,
-  type EventReader,
-  type EventSelection,
-} from '@callboard/jetstream';
+import { Bell, encodeCursor, type EventPage, type EventPosition, type EventSelection } from '@callboard/jetstream';
 import type { Invocation, Principal } from '../call.js';
-import { insist } from '../insist.js';
 import type { EventFeed } from './event-feed.js';
-import { MAX_ANSWER_BYTES, toAnswer, type EventsAnswer } from './event-json.js';
+import { toAnswer, type EventsAnswer } from './event-json.js';
 import type { EventMetrics } from './event-metrics.js';
+import { isWorthGiving, type EventSearch } from './event-search.js';
 import { EVENT_TOOLS, POLL_LIMITS } from './event-tools.js';
 import { eventUri } from './event-uri.js';
 import { toPosition, toSelection, type SelectionArguments } from './selection.js';
@@ -48,8 +41,6 @@ interface PollArguments {
 
 /** Topics that one answer lists. */
 const MAX_LISTED = 500;
-/** How long one call may look for events among those that do not fit, before its client must ask again. */
-const SEARCH_MS = 5_000;
 
 export class EventCalls {
   /** Rung when this replica stops. */
@@ -57,7 +48,7 @@ export class EventCalls {
   readonly #waiting = new Set<Bell>();
 
   constructor(
-    private readonly reader: EventReader,
+    private readonly search: EventSearch,
     private readonly feed: EventFeed,
     private readonly subscriptions: Subscriptions,
     private readonly waits: Limit,
@@ -117,11 +108,10 @@ export class EventCalls {
     { cursor, max = POLL_LIMITS.usualEvents, ...asked }: ReadArguments,
   ): Promise<EventsAnswer> {
     const selection = toSelection(asked);
-    const bounds = { events: max, bytes: MAX_ANSWER_BYTES };
     const page =
       cursor === undefined
-        ? await insist(() => this.reader.latest({ tenantId }, selection, bounds))
-        : await this.#search(tenantId, selection, startOf(cursor), max, Date.now() + SEARCH_MS);
+        ? await this.search.latest(tenantId, selection, max)
+        : await this.search.next(tenantId, selection, startOf(cursor), max);
     this.metrics.read();
     return this.#give(page).answer;
   }
@@ -130,7 +120,7 @@ export class EventCalls {
     toSelection(asked);
     const start = from === undefined || from === 'latest' ? 'latest' : startOf(from);
     const { subscription, subscribed } = await this.subscriptions.put(principal, name, asked, async () =>
-      typeof start === 'string' ? (await insist(() => this.reader.range()))[start] : start,
+      typeof start === 'string' ? (await this.search.range())[start] : start,
     );
     return { subscribed, ...shown(subscription.record) };
   }
@@ -146,7 +136,7 @@ export class EventCalls {
     const bell = new Bell();
     const unwatch = this.feed.watch(principal.tenantId, selection, () => bell.ring());
     try {
-      const first = await this.#search(principal.tenantId, selection, after, max, Date.now() + SEARCH_MS);
+      const first = await this.search.next(principal.tenantId, selection, after, max);
       const passed = isWorthGiving(first) || first.restarted ? undefined : first.next;
       await this.subscriptions.confirm(subscription, first.restarted ? undefined : brought, passed);
       const page = await this.#wait(call, selection, first, max, wait_ms, bell);
@@ -180,30 +170,13 @@ export class EventCalls {
       while (!isWorthGiving(page) && Date.now() < until && !this.#stopping) {
         if (!page.hasMore && !(await bell.heard(until - Date.now()))) break;
         if (gone) throw new CallboardError('cancelled', 'The caller went away');
-        page = await this.#search(call.principal.tenantId, selection, page.next, max, until);
+        page = await this.search.next(call.principal.tenantId, selection, page.next, max, until);
       }
       return page;
     } finally {
       this.#waiting.delete(bell);
       this.waits.release();
     }
-  }
-
-  /** One page with something in it, or the last one. */
-  async #search(
-    tenantId: string,
-    selection: EventSelection,
-    from: EventPosition | 'earliest',
-    events: number,
-    until: number,
-  ): Promise<EventPage> {
-    const bounds = { events, bytes: MAX_ANSWER_BYTES };
-    let page = await insist(() => this.reader.read({ tenantId }, selection, from, bounds));
-    while (!isWorthGiving(page) && page.hasMore && Date.now() < until) {
-      const { next } = page;
-      page = await insist(() => this.reader.read({ tenantId }, selection, next, bounds));
-    }
-    return page;
   }
 
   async #unsubscribe(principal: Principal, name: string): Promise<JsonObject> {
@@ -220,11 +193,6 @@ export class EventCalls {
 /** @throws CallboardError `invalid_cursor` */
 function startOf(cursor: string): EventPosition | 'earliest' {
   return cursor === 'earliest' ? cursor : toPosition(cursor);
-}
-
-/** Something that its client should know at once. */
-function isWorthGiving({ events, truncated }: EventPage): boolean {
-  return events.length > 0 || truncated;
 }
 
 function shown({ position, ...record }: SubscriptionRecord): JsonObject {

@@ -15,6 +15,18 @@ export const POLL_LIMITS = {
   waitMs: 50_000,
 } as const;
 
+export const FILTERS: JsonObject = {
+  type: 'array',
+  items: { type: 'object' },
+  maxItems: FILTER_LIMITS.terms,
+  description:
+    'Only events that fulfil all of these CloudEvents filters. Each is an object with exactly one of exact, prefix, suffix (attribute names with the text to compare with), all, any (lists of filters) or not (a filter). Attributes are id, source, type, subject, time and extensions, and topic and key; the data is not looked at.',
+  examples: [
+    [{ prefix: { key: 'component:default/' } }],
+    [{ any: [{ exact: { subject: 'refs/heads/main' } }, { suffix: { key: '/web' } }] }],
+  ],
+};
+
 const SELECTION: JsonObject = {
   sources: {
     type: 'array',
@@ -32,17 +44,7 @@ const SELECTION: JsonObject = {
     description: 'Only events with these topics, named as events.list names them. Left out: all topics.',
     examples: [['push', 'pull_request']],
   },
-  filters: {
-    type: 'array',
-    items: { type: 'object' },
-    maxItems: FILTER_LIMITS.terms,
-    description:
-      'Only events that fulfil all of these CloudEvents filters. Each is an object with exactly one of exact, prefix, suffix (attribute names with the text to compare with), all, any (lists of filters) or not (a filter). Attributes are id, source, type, subject, time and extensions, and topic and key; the data is not looked at.',
-    examples: [
-      [{ prefix: { key: 'component:default/' } }],
-      [{ any: [{ exact: { subject: 'refs/heads/main' } }, { suffix: { key: '/web' } }] }],
-    ],
-  },
+  filters: FILTERS,
 };
 
 const NAME: JsonObject = {

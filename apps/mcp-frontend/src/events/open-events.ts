@@ -5,12 +5,16 @@ import { EventCalls } from './event-calls.js';
 import { EventFeed } from './event-feed.js';
 import type { EventMetrics } from './event-metrics.js';
 import { EventResources } from './event-resources.js';
+import { EventSearch } from './event-search.js';
+import { EventsExtension } from './events-extension.js';
 import { Subscriptions, type SubscriptionLimits } from './subscriptions.js';
 
 export interface EventOptions extends SubscriptionLimits {
   /** Polls that may wait at once. */
   waits: Limit;
   metrics: EventMetrics;
+  /** Is the extension `io.modelcontextprotocol/events` switched on? */
+  experimental: boolean;
 }
 
 /** All that serves events to clients; one for the process. */
@@ -18,6 +22,8 @@ export interface Events {
   calls: EventCalls;
   resources: EventResources;
   subscriptions: Subscriptions;
+  /** Where it is switched on. */
+  extension: EventsExtension | undefined;
   stop(): void;
 }
 
@@ -26,10 +32,16 @@ export async function openEvents(
   options: EventOptions,
   onError: (error: unknown) => void,
 ): Promise<Events> {
-  const reader = await EventReader.open(nc);
+  const search = new EventSearch(await EventReader.open(nc));
   const subscriptions = await Subscriptions.open(nc, options);
   const feed = await EventFeed.start(nc, onError);
   const { waits, metrics } = options;
-  const calls = new EventCalls(reader, feed, subscriptions, waits, metrics);
-  return { calls, resources: new EventResources(calls, feed, metrics), subscriptions, stop: () => feed.stop() };
+  const calls = new EventCalls(search, feed, subscriptions, waits, metrics);
+  return {
+    calls,
+    resources: new EventResources(calls, feed, metrics),
+    subscriptions,
+    extension: options.experimental ? new EventsExtension(search, feed, metrics) : undefined,
+    stop: () => feed.stop(),
+  };
 }

@@ -20,6 +20,7 @@ export function startEvents(nc: NatsConnection, options: Partial<EventOptions> =
       maxPerTenant: 16,
       ttlMs: 3_600_000,
       metrics: NOTHING_COUNTED,
+      experimental: false,
       ...options,
     },
     () => undefined,

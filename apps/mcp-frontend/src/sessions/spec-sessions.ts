@@ -127,6 +127,7 @@ export async function startReplica(
     invoker,
     tasks,
     events: events.resources,
+    eventsExtension: undefined,
     seal: new StateSeal(SECRET),
     report: ({ error }: { error: unknown }) => log.error({ err: error }, 'fault'),
   };
