@@ -127,7 +127,7 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
     ...[eventsRaw(options), eventsHeld(options), events(options)],
   ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
-  return { options, streams, users: users(streams.map(({ config }) => config.name)) };
+  return { options, streams, users: users(streams) };
 }
 
 /**
@@ -181,8 +181,12 @@ function base(options: TopologyOptions): Partial<StreamConfig> {
     allow_msg_schedules: false,
     deny_delete: false,
     deny_purge: false,
+    ...NOT_COPIED,
   };
 }
+
+/** Said, so that it is a difference when a stream is copied somewhere all the same. */
+const NOT_COPIED = { mirror: undefined, sources: undefined, republish: undefined } as unknown as Partial<StreamConfig>;
 
 function commands(options: TopologyOptions): DeclaredStream {
   return {
@@ -338,6 +342,8 @@ function eventsRaw(options: TopologyOptions): DeclaredStream {
       },
       retention: RetentionPolicy.Workqueue,
       max_age: nanos(options.rawRetentionMs),
+      // Whatever is taken can be held, with what has to be written about it then.
+      max_msg_size: 1024 * 1024 - 8 * 1024,
     },
     consumers: Array.from({ length: options.eventPartitions }, (_, partition) => ({
       durable_name: filterConsumerName(partition),
@@ -436,7 +442,8 @@ function acks(stream: string): string[] {
   return [`$JS.ACK.${stream}.>`, `$JS.ACK.*.*.${stream}.>`, `$JS.FC.${stream}.>`];
 }
 
-function users(streams: string[]): DeclaredUser[] {
+function users(declared: DeclaredStream[]): DeclaredUser[] {
+  const streams = declared.map(({ config }) => config.name);
   const inbox = (name: string) => `${inboxPrefix(name)}.>`;
   return [
     {
@@ -558,7 +565,8 @@ function users(streams: string[]): DeclaredUser[] {
       subscribe: { allow: [inbox('eda')] },
     },
     {
-      // Makes and updates streams and consumers; sees no message.
+      // Makes and updates streams, and the consumers that are declared; is handed no message. What it can do to a stream's configuration
+      // makes it as powerful as the server's own keys: `checkTopology` tells what it did.
       name: 'provisioner',
       publish: {
         allow: api(
@@ -569,9 +577,13 @@ function users(streams: string[]): DeclaredUser[] {
             `STREAM.INFO.${stream}`,
             `STREAM.CREATE.${stream}`,
             `STREAM.UPDATE.${stream}`,
-            `CONSUMER.CREATE.${stream}.>`,
             `CONSUMER.INFO.${stream}.*`,
           ]),
+          ...declared.flatMap(({ config, consumers = [] }) =>
+            consumers.map(
+              ({ durable_name, filter_subject }) => `CONSUMER.CREATE.${config.name}.${durable_name}.${filter_subject}`,
+            ),
+          ),
         ),
       },
       subscribe: { allow: [inbox('provisioner')] },
@@ -617,7 +629,11 @@ function users(streams: string[]): DeclaredUser[] {
           ...[STREAM.eventsRaw, STREAM.eventsHeld].flatMap(everyUseOf),
         ],
       },
-      subscribe: { allow: ['>'], deny: ['raw.>', 'held.>', inbox('pii-filter')] },
+      subscribe: {
+        allow: ['>'],
+        // Audit advisories quote what the server answers: messages, and the subjects of a stream.
+        deny: ['raw.>', 'held.>', inbox('pii-filter'), '$JS.EVENT.ADVISORY.API.>', '$JS.EVENT.ADVISORY.API'],
+      },
     },
   ];
 }
@@ -625,7 +641,8 @@ function users(streams: string[]): DeclaredUser[] {
 /** All that could bring a message of a stream to somebody, or take it away from whom it is for; for denials. */
 function everyUseOf(stream: string): string[] {
   const consumer = ['CREATE', 'DURABLE.CREATE', 'MSG.NEXT', 'RESET', 'DELETE', 'PAUSE', 'UNPIN', 'LEADER.STEPDOWN'];
-  const whole = ['STREAM.MSG.GET', 'STREAM.SNAPSHOT', 'STREAM.RESTORE', 'DIRECT.GET'];
+  // What the server tells of a stream may list its subjects, and with them keys of events; `STREAM.LIST` tells the rest.
+  const whole = ['STREAM.INFO', 'STREAM.MSG.GET', 'STREAM.SNAPSHOT', 'STREAM.RESTORE', 'DIRECT.GET'];
   return [
     ...api(
       ...[...consumer.map((verb) => `CONSUMER.${verb}`), ...whole].flatMap((verb) => [

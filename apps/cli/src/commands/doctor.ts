@@ -12,7 +12,7 @@ import {
   type Topology,
 } from '@callboard/jetstream';
 import { resolveNatsServer } from '@callboard/nats-server';
-import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { jetstreamManager, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import { pathsOf } from '../data-dir.js';
 import { Failure, messageOf } from '../failure.js';
@@ -21,6 +21,7 @@ import { readReadyFile, type ReadyFile } from '../ready-file.js';
 import { asUser, dataDirOption, jsonOption, type StackCommandOptions } from '../running-stack.js';
 import { DEFAULT_CONFIG } from '../stack-config.js';
 import { isFree } from '../supervisor.js';
+import { ageOf } from '../when.js';
 
 type Status = 'ok' | 'warning' | 'failed';
 
@@ -37,6 +38,7 @@ const SLOW_SYNCS_PER_S = 200;
 const GIB = 1024 ** 3;
 const HANDOVER_MS = 5_000;
 const HANDOVER_POLL_MS = 250;
+const FILTER_LAG_MS = 60_000;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -167,13 +169,16 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
   const { partitions } = topology.options;
   const { streams, halted, waiting, idle } = await asUser(ready, 'sre', async (nc) => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
-    const streams = await Promise.all(names.map((name) => jsm.streams.info(name)));
+    // What a stream tells of itself alone may name its subjects, and those of raw events are not for people.
+    const streams: StreamInfo[] = [];
+    for await (const info of jsm.streams.list()) streams.push(info);
     const halts = await Halts.open(nc);
     halts.close();
     return { streams, halted: halts.size, ...(await lookAtPartitions(jsm, partitions)) };
   });
   const full = streams.filter(({ config, state }) => config.max_bytes > 0 && state.bytes > 0.8 * config.max_bytes);
-  const deadLetters = streams.find(({ config }) => config.name === STREAM.deadLetters)?.state.messages ?? 0;
+  const messages = (name: string) => streams.find(({ config }) => config.name === name)?.state.messages ?? 0;
+  const deadLetters = messages(STREAM.deadLetters);
   return [
     differences.length === 0
       ? { check: 'streams', status: 'ok', finding: `${names.length} as declared` }
@@ -203,8 +208,27 @@ async function checkStreams(ready: ReadyFile): Promise<Finding[]> {
           },
         ]
       : []),
+    checkFilter(streams.find(({ config }) => config.name === STREAM.eventsRaw)),
+    {
+      check: 'held events',
+      status: messages(STREAM.eventsHeld) > 0 ? 'warning' : 'ok',
+      finding:
+        messages(STREAM.eventsHeld) > 0
+          ? `${messages(STREAM.eventsHeld)}: callboard dlq list has a letter for each`
+          : '0',
+    },
     { check: 'dead letters', status: deadLetters > 0 ? 'warning' : 'ok', finding: String(deadLetters) },
   ];
+}
+
+/** A filter that works has dealt with an event within seconds. */
+function checkFilter(raw: StreamInfo | undefined): Finding {
+  const check = 'privacy filter';
+  const { messages, first_ts } = raw?.state ?? { messages: 0, first_ts: '' };
+  const oldestMs = messages === 0 ? 0 : Date.now() - Date.parse(first_ts);
+  const finding = `${messages} events not dealt with yet${messages > 0 ? `, the oldest for ${ageOf(first_ts)}` : ''}`;
+  if (oldestMs < FILTER_LAG_MS) return { check, status: 'ok', finding };
+  return { check, status: 'warning', finding: `${finding}: see the logs of the filters, or start more of them` };
 }
 
 /** A partition that changes hands has no consumer for a moment: only one that keeps having none counts. */
