@@ -8,6 +8,7 @@
  *   nats/            nats-server's keys, credentials, configuration and store
  *   logs/            one log per process
  *   demo/            what the demo actions write
+ *   backstage/       the plug-in that the Backstage beside the stack runs, and how the ingestors reach its bus
  */
 import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -36,6 +37,7 @@ export function pathsOf(dataDir: string) {
     nats: join(path, 'nats'),
     logs: join(path, 'logs'),
     demo: join(path, 'demo'),
+    backstage: join(path, 'backstage'),
   };
 }
 

@@ -15,6 +15,8 @@ export interface ReadyFile {
   /** The bearer token of the source `local`. */
   ingest_token: string;
   nats_url: string;
+  /** Where there is one: `--backstage`. */
+  backstage_url?: string;
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;
   processes: Record<string, number[]>;

@@ -4,11 +4,12 @@
  * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
  * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
  * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then runners, then
- * ingestors, then filters, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
+ * ingestors, then filters, then Backstage where there is one, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
  */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RunningBackstage } from '@callboard/backstage-server';
 import { applyTopology, connectNats, declareTopology, type Topology } from '@callboard/jetstream';
 import {
   freePort,
@@ -18,6 +19,7 @@ import {
   type RunningNatsServer,
 } from '@callboard/nats-server';
 import { startApp, type RunningApp } from './app-process.js';
+import { BackstageMember } from './backstage-member.js';
 import { DataDir } from './data-dir.js';
 import { DiskGuard } from './disk-guard.js';
 import { Echo, worthEchoing } from './echo.js';
@@ -32,11 +34,14 @@ export interface StackOptions {
   dataDir: string;
   fresh: boolean;
   config: StackConfig;
+  /** Also a real Backstage, connected both ways. */
+  backstage: boolean;
   /** One line for the person at the terminal. */
   say(line: string): void;
 }
 
 const NATS = 'nats-server';
+const BACKSTAGE = 'backstage';
 const HOST = '127.0.0.1';
 
 /** How long each app waits for what it has begun, unless CALLBOARD_DRAIN_TIMEOUT_MS says otherwise; then some time to end. */
@@ -52,6 +57,7 @@ export class Stack {
   readonly #nats: Member<RunningNatsServer>;
   readonly #apps = new Map<AppName, Member<RunningApp>[]>();
   readonly #logs: LogFile[] = [];
+  #backstage: { is: BackstageMember; member: Member<RunningBackstage> } | undefined;
   readonly #topology: Topology;
   readonly #disk: DiskGuard;
   #phase: 'starting' | 'ready' | 'stopping' = 'starting';
@@ -119,6 +125,7 @@ export class Stack {
     this.#disk.stop();
     await this.#writing;
     for (const app of APPS) await Promise.all((this.#apps.get(app) ?? []).map((member) => member.stop()));
+    await this.#backstage?.member.stop();
     await this.#nats.stop();
     await Promise.all(this.#logs.map((log) => log.close()));
     await this.dataDir.close();
@@ -127,6 +134,7 @@ export class Stack {
   /** Ends every process now; `stop` then has nothing to wait for. What was accepted is stored and goes on at the next start. */
   kill(): void {
     for (const member of [...this.#apps.values()].flat()) member.kill();
+    this.#backstage?.member.kill();
     this.#nats.kill();
   }
 
@@ -136,6 +144,14 @@ export class Stack {
     this.#mcpPort = config.port || (await freePort());
     await this.#nats.begin();
     await this.#applyTopology();
+    if (this.options.backstage) {
+      const backstage = await BackstageMember.prepare(this.dataDir.paths.backstage, say);
+      const member = this.#member(BACKSTAGE, (launch) => backstage.start(this.#nats.running!, launch));
+      this.#backstage = { is: backstage, member };
+      say('starting Backstage');
+      // Before the ingestors, which would find no bus and come back later.
+      await member.begin();
+    }
     say(`starting ${APPS.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
     for (const app of APPS) {
       const instances = Array.from({ length: config.replicas[app] }, (_, i) => `${app}-${i + 1}`);
@@ -229,6 +245,7 @@ export class Stack {
         CALLBOARD_HTTP_PORT: String(ports.http),
         CALLBOARD_INGEST_TOKEN: this.#secrets.ingestToken,
         ...(config.sources && { CALLBOARD_SOURCES: config.sources }),
+        ...this.#backstage?.is.ingestorEnv(config.sources),
       },
       'pii-filter': {
         CALLBOARD_PSEUDONYM_KEY: this.#secrets.pseudonymKey,
@@ -290,6 +307,7 @@ export class Stack {
       apps.find(([app]) => app === of)![1].map(({ ports }) => `http://${HOST}:${ports.http}`);
     const mcpUrls = urls('mcp-frontend').map((url) => `${url}/mcp`);
     const ingestUrls = urls('event-ingestor');
+    const backstage = this.#backstage?.member.running;
     const others = ['sre', 'operator', 'provisioner', 'service', 'eda'];
     return {
       mcp_url: mcpUrls[0]!,
@@ -300,12 +318,14 @@ export class Stack {
       ingest_urls: ingestUrls,
       ingest_token: this.#secrets.ingestToken,
       nats_url: nats.url,
+      ...(backstage && { backstage_url: backstage.url }),
       nats_users: Object.fromEntries(others.map((user) => [user, { creds: nats.credsFile(user) }])),
       metrics: Object.fromEntries(
         apps.map(([app, running]) => [app, running.map(({ ports }) => `http://${HOST}:${ports.ops}/metrics`)]),
       ),
       processes: {
         [NATS]: [nats.pid],
+        ...(backstage && { [BACKSTAGE]: [backstage.pid] }),
         ...Object.fromEntries(apps.map(([app, running]) => [app, running.map(({ pid }) => pid)])),
       },
       supervisor_pid: process.pid,

@@ -17,7 +17,10 @@ export class IngestorConfig {
   @IsString()
   natsCreds: string = '';
 
-  @FromEnv('CALLBOARD_SOURCES', 'YAML file of the sources whose events are taken; see docs/events.md')
+  @FromEnv(
+    'CALLBOARD_SOURCES',
+    'YAML file of the sources whose events are taken; several, comma separated; see docs/events.md',
+  )
   @IsString()
   sources: string = '';
 

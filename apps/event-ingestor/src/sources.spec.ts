@@ -152,6 +152,21 @@ describe('the sources of a process', () => {
     await expect(openSources({ sources: '', ingestToken: '' }, {})).rejects.toThrow('set CALLBOARD_SOURCES or');
   });
 
+  it('are those of several files, none of which may have a name of another', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'callboard-sources-'));
+    const write = async (file: string, name: string) => {
+      const path = join(folder, file);
+      await writeFile(path, JSON.stringify({ sources: [{ name, type: 'cloudevents', token: { env: 'T' } }] }));
+      return path;
+    };
+    const [one, two, again] = [await write('1', 'one'), await write('2', 'two'), await write('3', 'one')];
+    const names = async (sources: string) =>
+      (await openSources({ sources, ingestToken: '' }, { T: 't' })).map((s) => s.name);
+    expect(await names(`${one}, ${two}`)).toEqual(['one', 'two']);
+    await expect(names(`${one},${again}`)).rejects.toThrow('have a source one');
+    await rm(folder, { recursive: true });
+  });
+
   it('are an error that names the file when that cannot be read', async () => {
     await expect(openSources({ sources: '/not/there.yaml', ingestToken: '' }, {})).rejects.toThrow('/not/there.yaml');
   });

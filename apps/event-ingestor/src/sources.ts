@@ -179,14 +179,17 @@ export function parseSources(content: string, path: string, env: NodeJS.ProcessE
 }
 
 /**
- * The sources of this process: those of the file, and `local` where there is a token for it and the file has no source of that name.
- * @throws SourcesError when the file cannot be used, or when there is no source at all.
+ * The sources of this process: those of the files, and `local` where there is a token for it and no file has a source of that name.
+ * @throws SourcesError when a file cannot be used, or when there is no source at all.
  */
 export async function openSources(
-  { sources: path, ingestToken }: { sources: string; ingestToken: string },
+  { sources: paths, ingestToken }: { sources: string; ingestToken: string },
   env: NodeJS.ProcessEnv,
 ): Promise<Source[]> {
-  const sources = path === '' ? [] : await readSources(path, env);
+  const files = paths === '' ? [] : paths.split(',');
+  const sources = (await Promise.all(files.map((path) => readSources(path.trim(), env)))).flat();
+  const twice = sources.find(({ name }, i) => sources.findIndex((other) => other.name === name) !== i);
+  if (twice) throw new SourcesError(`Two of the sources files have a source ${twice.name}: rename one of them`);
   if (ingestToken !== '' && !sources.some(({ name }) => name === 'local')) sources.push(localSource(ingestToken));
   if (sources.length > 0) return sources;
   throw new SourcesError('There is no source to take events from: set CALLBOARD_SOURCES or CALLBOARD_INGEST_TOKEN');

@@ -19,7 +19,7 @@ export interface BackstageTokens {
 }
 
 export interface CallboardPlugin {
-  /** Folder of the package, anywhere but where node finds other packages of Backstage. */
+  /** Folder of the package. */
   folder: string;
   natsUrl: string;
   /** Of NATS user `backstage`. */

@@ -17,6 +17,7 @@ export interface ReadyFile {
   ingest_urls: string[];
   ingest_token: string;
   nats_url: string;
+  backstage_url?: string;
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;
   processes: Record<string, number[]>;

@@ -39,6 +39,7 @@ async function demo({ verbose }: { verbose: boolean }): Promise<void> {
     stack = await Stack.start(
       {
         dataDir,
+        backstage: false,
         fresh: false,
         config: { ...structuredClone(DEFAULT_CONFIG), port: 0 },
         say: (line) => (verbose ? console.log(`  | ${line}`) : undefined),

@@ -12,6 +12,7 @@ interface UpOptions {
   config?: string;
   replicas?: StackConfig['replicas'];
   fresh: boolean;
+  backstage: boolean;
 }
 
 /** npm passes a Ctrl-C on to us that the terminal has sent us as well: two within this time are one. */
@@ -25,6 +26,7 @@ export function upCommand(): Command {
     .option('--config <file>', 'configuration file, YAML or JSON; see docs/configuration.md')
     .option('--replicas <app=n,...>', 'how many processes of an app, for example action-runner=3', parseReplicas)
     .option('--fresh', 'empty the data dir first', false)
+    .option('--backstage', 'start a real Backstage too, and take its events; see docs/backstage.md', false)
     .action(up);
 }
 
@@ -37,7 +39,7 @@ async function up(options: UpOptions): Promise<void> {
   let stack: Stack | undefined;
   const asked = askedToStop(() => stack?.kill());
   const starting = Stack.start(
-    { dataDir: options.dataDir, fresh: options.fresh, config, say: (line) => console.log(line) },
+    { ...options, config, say: (line) => console.log(line) },
     (started) => (stack = started),
   );
   // A start that is cut short fails, and nobody wants to hear of it.
@@ -79,7 +81,11 @@ Callboard is ready, after ${seconds.toFixed(1)} s.
   Claude Code    claude mcp add --transport http callboard ${ready.mcp_url}
   Inspector      npx @modelcontextprotocol/inspector --cli ${ready.mcp_url} --transport http --method tools/list
 
-  Events         ${ready.ingest_url}/events/local takes CloudEvents; its token is ingest_token in ${here(paths.ready)}
+  Events         ${ready.ingest_url}/events/local takes CloudEvents; its token is ingest_token in ${here(paths.ready)}${
+    ready.backstage_url
+      ? `\n  Backstage      ${ready.backstage_url}/api/events/http/github takes webhooks; see docs/backstage.md`
+      : ''
+  }
 
   Look around    npx callboard actions list${dirOption}
                  npx callboard doctor${dirOption}
