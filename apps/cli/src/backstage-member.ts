@@ -4,19 +4,23 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { installBackstage, startBackstageServer, type RunningBackstage } from '@callboard/backstage-server';
+import {
+  installBackstage,
+  startBackstageServer,
+  type BackstageTokens,
+  type RunningBackstage,
+} from '@callboard/backstage-server';
 import { packPlugin } from '@callboard/backstage-plugin-events-backend-module-callboard/pack';
 import { freePort, writeSecret, type RunningNatsServer } from '@callboard/nats-server';
 import type { Launch } from './member.js';
 
 /** What the plug-in does not take: see the fixture's `app-config.callboard.yaml`. */
 const BUS_TOPICS = ['scenery'];
-const TOKEN_VARIABLE = 'CALLBOARD_BACKSTAGE_TOKEN';
+const TOKEN_FILE = 'events-token';
 
 export class BackstageMember {
-  readonly #tokens = { events: newToken(), notifications: newToken(), catalog: newToken() };
-
   private constructor(
+    private readonly tokens: BackstageTokens,
     private readonly modules: string,
     private readonly pluginFolder: string,
     private readonly port: number,
@@ -28,22 +32,24 @@ export class BackstageMember {
     const modules = await installBackstage(say);
     const pluginFolder = await packPlugin(join(folder, 'plugin'));
     const port = await freePort();
+    const tokens = { events: newToken(), notifications: newToken(), catalog: newToken() };
+    await writeSecret(join(folder, TOKEN_FILE), tokens.events);
     const sourcesFile = join(folder, 'sources.yaml');
     const bus = {
       name: 'backstage-bus',
       type: 'backstage_bus',
       base_url: `http://127.0.0.1:${port}/api/events`,
-      token: { env: TOKEN_VARIABLE },
+      token: { file: TOKEN_FILE },
       topics: BUS_TOPICS,
     };
     await writeSecret(sourcesFile, JSON.stringify({ sources: [bus] }));
-    return new BackstageMember(modules, pluginFolder, port, sourcesFile);
+    return new BackstageMember(tokens, modules, pluginFolder, port, sourcesFile);
   }
 
   start(nats: RunningNatsServer, { onLine, onSpawn, signal }: Launch): Promise<RunningBackstage> {
     return startBackstageServer({
       modules: this.modules,
-      tokens: this.#tokens,
+      tokens: this.tokens,
       port: this.port,
       callboard: { folder: this.pluginFolder, natsUrl: nats.url, credsFile: nats.credsFile('backstage') },
       onLine,
@@ -56,7 +62,6 @@ export class BackstageMember {
   ingestorEnv(sources: string | undefined): NodeJS.ProcessEnv {
     return {
       CALLBOARD_SOURCES: [sources, this.sourcesFile].filter((path) => path !== undefined).join(),
-      [TOKEN_VARIABLE]: this.#tokens.events,
     };
   }
 }
