@@ -7,7 +7,11 @@ import { ActionSet } from '@callboard/actions';
  *
  * @throws Error naming the module when it cannot be imported or exports no actions.
  */
-export async function loadActions(specifiers: string, env: NodeJS.ProcessEnv): Promise<ActionSet> {
+export async function loadActions(
+  specifiers: string,
+  env: NodeJS.ProcessEnv,
+  onTaken: (id: string) => void,
+): Promise<ActionSet> {
   const all = new ActionSet();
   for (const specifier of specifiers.split(',').map((part) => part.trim())) {
     const location = /^[./]/.test(specifier) ? pathToFileURL(specifier).href : specifier;
@@ -23,20 +27,7 @@ export async function loadActions(specifiers: string, env: NodeJS.ProcessEnv): P
         `CALLBOARD_ACTION_MODULES: module "${specifier}" must export "actions", an ActionSet or a function that returns one`,
       );
     }
-    include(all, set);
+    all.include(set, onTaken);
   }
   return all;
-}
-
-/** What a module adds or removes while it runs is added and removed here too. */
-function include(all: ActionSet, part: ActionSet): void {
-  let included = new Set<string>();
-  const sync = () => {
-    const present = new Set([...part].map(({ descriptor }) => descriptor.id));
-    for (const id of included) if (!present.has(id)) all.remove(id);
-    for (const action of part) if (!included.has(action.descriptor.id)) all.add(action);
-    included = present;
-  };
-  sync();
-  part.onChange(sync);
 }

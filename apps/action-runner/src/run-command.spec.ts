@@ -316,6 +316,19 @@ describe('a command whose action fails', () => {
     expect(await facts(envelope)).toEqual(['failed 1', 'failed 2', 'succeeded']);
   });
 
+  it('is not tried again before the far side wants it, and the record says when', async () => {
+    const began: number[] = [];
+    run = (_, { attempt }) => {
+      began.push(Date.now());
+      if (attempt === 1) throw new ActionError('later', { retryable: true, retryAfterMs: 700 });
+      return 'done';
+    };
+    await startRunner();
+    // The policy alone would wait for 20 ms at most.
+    expect(await outcomeOf(thrice('patient'))).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(began[1]! - began[0]!).toBeGreaterThanOrEqual(690);
+  });
+
   it('to the last becomes a dead letter with its whole envelope, however large, and its key goes on', async () => {
     run = ({ n }) => {
       if (n === 0) throw new ActionError(SECRET, { code: 'busy', retryable: true });

@@ -319,6 +319,7 @@ export class CommandRunner {
         code: error.code,
         message: error.message,
         retryable: error.retryable,
+        ...(error.retryAfterMs !== undefined && { retry_after_ms: error.retryAfterMs }),
         correlation_id: command.correlation_id,
         ...(error.rpcCode !== undefined && { rpc_code: error.rpcCode }),
       };
@@ -349,7 +350,7 @@ export class CommandRunner {
     attempt: number,
     error: ErrorBody,
   ): Promise<Handled> {
-    const wait = backoffOf(action, attempt);
+    const wait = Math.max(backoffOf(action, attempt), error.retry_after_ms ?? 0);
     await this.#recordFailed(delivery, command, attempt, error, wait);
     return { again: this.#until(delivery, command, wait) };
   }

@@ -36,16 +36,19 @@ export interface Runner {
 }
 
 export async function createRunner(config: RunnerConfig, log: Logger): Promise<Runner> {
-  const actions = await loadActions(config.actionModules, process.env);
+  const onTaken = (id: string) => log.warn({ action: id }, 'an action is left out: another has its name');
+  const actions = await loadActions(config.actionModules, process.env, onTaken);
   const adapters = config.adapters
     ? await openAdapters(config.adapters, {
         env: process.env,
         log,
         callbacks: callbacksOf(config),
         handovers: () => handovers,
+        lastSeen: () => registry,
+        onTaken,
       })
     : undefined;
-  for (const action of adapters?.actions ?? []) actions.add(action);
+  if (adapters) actions.include(adapters.actions, onTaken);
   const nc = await connectNats({
     servers: config.natsUrl,
     user: 'action-runner',
@@ -54,6 +57,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   });
   const handovers = await Handovers.open(nc);
   const registry = await KeyValueStore.open(nc, BUCKET.actions);
+  await adapters?.start();
   const catalog = new Catalog(registry, (error) => log.warn({ err: error }, 'the registry could not be read'));
   const services = new NatsServices(nc, catalog);
   await catalog.start();

@@ -81,6 +81,7 @@ describe('an action', () => {
     [{ input: { type: 'array' } }, 'input must be the schema of an object'],
     [{ input: { type: 'object', properties: { a: { type: 'txt' } } } }, 'input is no JSON Schema'],
     [{ input: { type: 'object', $ref: '#/$defs/missing' } }, 'input is no JSON Schema'],
+    [{ output: { type: 'objekt' } }, 'output is no JSON Schema'],
   ])('that cannot work is refused when it is defined: %j', (wrong, reason) => {
     const define = () => defineAction({ ...minimal, ...wrong });
     expect(define).toThrow(TypeError);
@@ -183,5 +184,27 @@ describe('an action set', () => {
     stop();
     set.add(two);
     expect(changes).toBe(2);
+  });
+
+  it('that includes another does as that does, and keeps what it had itself', () => {
+    const part = new ActionSet([two]);
+    const set = new ActionSet([one]);
+    const taken: string[] = [];
+    set.include(part, (id) => taken.push(id));
+    expect([...set]).toEqual([one, two]);
+
+    const changed = defineAction({ ...minimal, id: 'git.pull', description: 'Pulls' });
+    part.put(changed);
+    expect(set.get('git.pull')).toBe(changed);
+    part.remove('git.pull');
+    expect([...set]).toEqual([one]);
+
+    part.add(defineAction({ ...minimal, description: 'Another' }));
+    part.add(two);
+    expect(taken).toEqual(['git.clone']);
+    expect([...set]).toEqual([one, two]);
+    part.remove('git.clone');
+    expect(set.get('git.clone')).toBe(one);
+    expect(() => new ActionSet([two]).include(part, () => undefined)).toThrow('action "git.pull" is defined twice');
   });
 });

@@ -90,14 +90,17 @@ export class ActionError extends Error {
   readonly retryable: boolean;
   /** Makes it an error of the request, under this JSON-RPC code, where it would have been a result that says that the tool failed. */
   readonly rpcCode: number | undefined;
+  /** Another attempt has no chance before; the pause of the policy holds where it is longer. */
+  readonly retryAfterMs: number | undefined;
   constructor(
     message: string,
-    options: { code?: string; retryable?: boolean; rpcCode?: number; cause?: unknown } = {},
+    options: { code?: string; retryable?: boolean; rpcCode?: number; retryAfterMs?: number; cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code ?? 'action_failed';
     this.retryable = options.retryable ?? false;
     this.rpcCode = options.rpcCode;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 
@@ -183,13 +186,17 @@ export function defineAction<Schema extends z.ZodObject | JsonObject>(
   if (descriptor.input_schema['type'] !== 'object') {
     throw new TypeError(`action "${options.id}": input must be the schema of an object`);
   }
-  try {
-    compileSchema(descriptor.input_schema);
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new TypeError(`action "${options.id}": input is no JSON Schema (2020-12) that can be used: ${message}`, {
-      cause,
-    });
+  for (const [option, schema] of [
+    ['input', descriptor.input_schema],
+    // No client could use it, and some refuse the whole list then.
+    ['output', descriptor.output_schema],
+  ] as const) {
+    try {
+      if (schema) compileSchema(schema);
+    } catch (cause) {
+      const what = `${option} is no JSON Schema (2020-12) that can be used: ${(cause as Error).message}`;
+      throw new TypeError(`action "${options.id}": ${what}`, { cause });
+    }
   }
   const run = options.run as Handler<JsonObject>;
   const { input } = options;

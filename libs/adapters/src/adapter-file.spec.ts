@@ -52,12 +52,30 @@ mcp_servers:
     expect(file.mcp_servers[1]!.stdio!.env).toEqual({ KEY: 'hunter2-x', PLAIN: '$TOKEN' });
   });
 
+  const site = (more: string) =>
+    `backstages: [{ name: b, url: 'http://x', plugins: [catalog], token: '\${TOKEN}', ${more} }]`;
+  it('with a Backstage has defaults for everything but where it is, what is wanted and the token', () => {
+    expect(parse(site(''), { TOKEN: 'hunter2' }).backstages).toEqual([
+      {
+        name: 'b',
+        namespace: 'b',
+        url: 'http://x',
+        token: 'hunter2',
+        plugins: ['catalog'],
+        include: ['*'],
+        exclude: [],
+        refresh_ms: 60_000,
+        actions: {},
+      },
+    ]);
+  });
+
   const action = (more: string) =>
     `actions: [{ id: git.clone, description: Clones, input: { type: object }, ${more} }]`;
   it.each([
     ['actions: [', 'adapters.yaml: '],
     ['- 1', 'the file must be object'],
-    ['servers: []', 'the file has a key servers that is not known; known keys: actions, mcp_servers'],
+    ['servers: []', 'the file has a key servers that is not known; known keys: actions, mcp_servers, backstages'],
     ['actions: [{ id: a }]', 'actions[0] must have description'],
     [action(''), 'actions[0] must have one of http and queue'],
     [action('queue: eda, http: { url: "http://x" }'), 'actions[0] must have one of http and queue'],
@@ -82,10 +100,26 @@ mcp_servers:
       'mcp_servers: [{ name: a, http: { url: "http://x", headers: { Authorization: "Bearer ${NOT_SET}" } } }]',
       'mcp_servers[0].http.headers.Authorization needs the environment variable NOT_SET, which is not set',
     ],
+    ['backstages: [{ name: b, url: "http://x", plugins: [a] }]', 'backstages[0] must have token'],
+    ['backstages: [{ name: b, url: "http://x", plugins: [], token: x }]', 'backstages[0].plugins must NOT have fewer'],
+    [
+      'backstages: [{ name: b, url: "http://x", plugins: [a], token: hunter2 }]',
+      'backstages[0].token must be ${NAME}, the environment variable that holds the token',
+    ],
+    [site(''), 'backstages[0].token needs the environment variable TOKEN, which is not set'],
+    [
+      'backstages: [{ name: b, url: "http://x", plugins: [a], token: "${PATH_OF}" }, { name: c, namespace: b, url: "http://x", plugins: [a], token: "${PATH_OF}" }]',
+      'backstages[1].namespace is that of another Backstage already',
+    ],
+    [
+      'backstages: [{ name: b, url: "http://x", plugins: [a], token: "${PATH_OF}", actions: { "c:d": {} } }]',
+      'backstages[0].actions.c:d must begin with one of plugins',
+    ],
   ])('that cannot be used is refused with the file, the place and what belongs there: %s', (text, message) => {
-    expect(() => parse(text)).toThrow(AdapterFileError);
-    expect(() => parse(text)).toThrow('/etc/callboard/adapters.yaml: ');
-    expect(() => parse(text)).toThrow(message);
+    const env = { PATH_OF: 'x' };
+    expect(() => parse(text, env)).toThrow(AdapterFileError);
+    expect(() => parse(text, env)).toThrow('/etc/callboard/adapters.yaml: ');
+    expect(() => parse(text, env)).toThrow(message);
   });
 
   it('is refused with the line of the mistake', () => {

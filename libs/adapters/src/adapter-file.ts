@@ -7,18 +7,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { ActionAttributes, Ordering, RetryPolicy } from '@callboard/actions';
 import { YamlFile, httpUrl as url, record, shapeOf } from '@callboard/config';
 import type { JsonObject } from '@callboard/envelope';
-
-/** What the author of the file may say about an action, whatever its far side is. */
-export interface ActionSettings {
-  title?: string;
-  attributes?: Partial<ActionAttributes>;
-  deadline_ms?: number;
-  retry?: Partial<RetryPolicy>;
-  ordering?: Ordering;
-}
+import { count, nameRules, settings, texts, type ActionSettings } from './action-settings.js';
+import { SITE, type BackstageSite } from './backstage/site.js';
+import type { NameRules } from './name-rules.js';
 
 export interface HttpTarget {
   url: string;
@@ -43,16 +36,13 @@ export interface RemoteAction extends ActionSettings {
   queue?: string;
 }
 
-export interface McpServer {
+export interface McpServer extends NameRules {
   /** Name of the server in logs and metrics, and of its tools unless `prefix` is given. */
   name: string;
   /** First part of the ids of its actions. */
   prefix: string;
   stdio?: { command: string; args: string[]; env: Record<string, string>; cwd?: string };
   http?: { url: string; headers: Record<string, string> };
-  /** Names of tools, with `*` for any text. */
-  include: string[];
-  exclude: string[];
   /** Path of the pin file. */
   pin: string;
   on_drift: 'warn' | 'refuse';
@@ -66,33 +56,13 @@ export interface AdapterFile {
   path: string;
   actions: RemoteAction[];
   mcp_servers: McpServer[];
+  backstages: BackstageSite[];
 }
 
 /** What is wrong with the adapter file. */
 export class AdapterFileError extends Error {
   override readonly name = 'AdapterFileError';
 }
-
-const count = (minimum: number) => ({ type: 'integer', minimum });
-const texts = { type: 'object', default: {}, additionalProperties: { type: 'string' } };
-const toolNames = { type: 'array', items: { type: 'string', minLength: 1 } };
-
-const settings = {
-  title: { type: 'string' },
-  attributes: record({
-    read_only: { type: 'boolean' },
-    destructive: { type: 'boolean' },
-    idempotent: { type: 'boolean' },
-    open_world: { type: 'boolean' },
-  }),
-  deadline_ms: count(1),
-  retry: record({ max_attempts: count(1), backoff_ms: count(0), max_backoff_ms: count(0) }),
-  ordering: {
-    if: { type: 'string' },
-    then: { enum: ['principal', 'none'] },
-    else: record({ argument: { type: 'string', minLength: 1 } }, ['argument']),
-  },
-};
 
 const FILE = shapeOf<Omit<AdapterFile, 'path'>>(
   record({
@@ -142,8 +112,7 @@ const FILE = shapeOf<Omit<AdapterFile, 'path'>>(
             ['command'],
           ),
           http: record({ url, headers: texts }, ['url']),
-          include: { ...toolNames, default: ['*'] },
-          exclude: { ...toolNames, default: [] },
+          ...nameRules,
           pin: { type: 'string', minLength: 1 },
           on_drift: { enum: ['warn', 'refuse'], default: 'warn' },
           connect_timeout_ms: { ...count(100), default: 10_000 },
@@ -153,6 +122,7 @@ const FILE = shapeOf<Omit<AdapterFile, 'path'>>(
         ['name'],
       ),
     },
+    backstages: { type: 'array', default: [], items: SITE },
   }),
 );
 
@@ -191,8 +161,33 @@ export function parseAdapterFile(text: string, path: string, env: NodeJS.Process
     server.prefix ??= server.name;
     server.pin = resolve(folder, server.pin ?? `${server.name}.pin.json`);
   });
+  file.backstages.forEach((site, i) => {
+    const place = ['backstages', i];
+    site.namespace ??= site.name;
+    for (const member of ['name', 'namespace', 'entities'] as const) {
+      if (site[member] === undefined || file.backstages.findIndex((other) => other[member] === site[member]) === i)
+        continue;
+      throw yaml.mistake([...place, member], 'is that of another Backstage already');
+    }
+    if (!REFERENCE.test(site.token)) {
+      throw yaml.mistake([...place, 'token'], 'must be ${NAME}, the environment variable that holds the token');
+    }
+    site.token = replaced(yaml, [...place, 'token'], site.token, env);
+    for (const [id, { secrets }] of Object.entries(site.actions)) {
+      if (!site.plugins.includes(id.split(':', 1)[0]!)) {
+        throw yaml.mistake(
+          [...place, 'actions', id],
+          'must begin with one of plugins, as in catalog:get-catalog-entity',
+        );
+      }
+      fillIn(yaml, [...place, 'actions', id, 'secrets'], secrets, env);
+    }
+    site.url = site.url.replace(/\/+$/, '');
+  });
   return { ...file, path };
 }
+
+const REFERENCE = /^\$\{\w+\}$/;
 
 /** Replaces each `${NAME}` in the values of the map at a place. */
 function fillIn(
@@ -201,11 +196,13 @@ function fillIn(
   values: Record<string, string>,
   env: NodeJS.ProcessEnv,
 ): void {
-  for (const [name, value] of Object.entries(values)) {
-    values[name] = value.replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
-      const found = env[variable];
-      if (!found) throw yaml.mistake([...place, name], `needs the environment variable ${variable}, which is not set`);
-      return found;
-    });
-  }
+  for (const [name, value] of Object.entries(values)) values[name] = replaced(yaml, [...place, name], value, env);
+}
+
+function replaced(yaml: YamlFile, place: (string | number)[], text: string, env: NodeJS.ProcessEnv): string {
+  return text.replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
+    const found = env[variable];
+    if (!found) throw yaml.mistake(place, `needs the environment variable ${variable}, which is not set`);
+    return found;
+  });
 }

@@ -2,13 +2,21 @@
 import { ActionSet, type ActionDefinition } from '@callboard/actions';
 import type { Logger } from '@callboard/telemetry';
 import { AdapterFileError, readAdapterFile } from './adapter-file.js';
+import { BackstageClient } from './backstage/backstage-client.js';
+import { entityResource } from './backstage/entity-resource.js';
+import { Mirror, type LastSeen } from './backstage/mirror.js';
+import type { BackstageSite } from './backstage/site.js';
+import { ServiceToken, type BackstageTokens } from './backstage/tokens.js';
 import { DownstreamServer, lookAt } from './mcp/downstream-server.js';
 import { mcpActions } from './mcp/mcp-actions.js';
 import { compare, readPin, writePin, type Drift, type Pin } from './mcp/pin.js';
 import { remoteAction, type RemoteDependencies } from './remote/remote-action.js';
 
 export interface Adapters {
+  /** Those of the file from the beginning; those that a far side lists once it was asked, and for as long as it lists them. */
   actions: ActionSet;
+  /** Resolves when far sides that list their actions were asked, or cannot be now. */
+  start(): Promise<void>;
   /** Lets go of every far side. */
   close(): Promise<void>;
 }
@@ -16,6 +24,12 @@ export interface Adapters {
 export interface AdapterDependencies extends RemoteDependencies {
   env: NodeJS.ProcessEnv;
   log: Logger;
+  /** Told of an action that a far side lists under a name that another has: it is left out. */
+  onTaken(id: string): void;
+  /** Where what far sides listed last is kept. */
+  lastSeen(): LastSeen;
+  /** With which tokens a Backstage is called for a caller; without it the service token is everybody's. */
+  backstageTokens?(site: BackstageSite): BackstageTokens;
 }
 
 /** @throws AdapterFileError when the file, or what it names, cannot be used. No far side is connected. */
@@ -36,7 +50,19 @@ export async function openAdapters(path: string, deps: AdapterDependencies): Pro
     servers.push(server);
     for (const action of mcpActions(config, pin, server)) add(action);
   }
-  return { actions, close: async () => void (await Promise.all(servers.map((server) => server.close()))) };
+  const mirrors: Mirror[] = [];
+  for (const site of file.backstages) {
+    const client = new BackstageClient(site, deps.backstageTokens?.(site) ?? new ServiceToken(site.token));
+    if (site.entities !== undefined) add(entityResource(site, site.entities, client));
+    const mirror = new Mirror(site, client, log);
+    mirrors.push(mirror);
+    actions.include(mirror.actions, deps.onTaken);
+  }
+  return {
+    actions,
+    start: async () => void (await Promise.all(mirrors.map((mirror) => mirror.start(deps.lastSeen())))),
+    close: async () => void (await Promise.all([...servers, ...mirrors].map((farSide) => farSide.close()))),
+  };
 }
 
 export interface PinReport {

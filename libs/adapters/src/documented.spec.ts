@@ -16,7 +16,7 @@ const env = new Proxy({}, { get: () => 'secret' });
 async function used(text: string): Promise<JsonObject[]> {
   const file = parseAdapterFile(text, 'adapters.yaml', env);
   for (const action of file.actions) remoteAction(action, deps, 'adapters.yaml');
-  return [...file.actions, ...file.mcp_servers] as unknown as JsonObject[];
+  return [...file.actions, ...file.mcp_servers, ...file.backstages] as unknown as JsonObject[];
 }
 
 describe('an adapter file', () => {
@@ -24,7 +24,13 @@ describe('an adapter file', () => {
     const page = await readFile(inRepository('docs/adapters.md'), 'utf8');
     const shown = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!);
     const all = (await Promise.all(shown.map(used))).flat();
-    expect(all.map(({ id, name }) => id ?? name).sort()).toEqual(['files', 'git.clone', 'room.book', 'tickets']);
+    expect(all.map(({ id, name }) => id ?? name).sort()).toEqual([
+      'backstage',
+      'files',
+      'git.clone',
+      'room.book',
+      'tickets',
+    ]);
   });
 
   it('that is an example can be used', async () => {

@@ -21,9 +21,9 @@ export function adapterRetry(settings: Partial<RetryPolicy> = {}): Partial<Retry
   return { max_attempts: ADAPTER_ATTEMPTS, ...settings };
 }
 
-/** The far side has not had the command. */
-export function notDone(message: string, cause?: unknown): ActionError {
-  return new ActionError(message, { retryable: true, cause });
+/** The far side has not had the command, or has done nothing about it; it may have said when to ask again. */
+export function notDone(message: string, cause?: unknown, retryAfterMs?: number): ActionError {
+  return new ActionError(message, { retryable: true, cause, ...(retryAfterMs !== undefined && { retryAfterMs }) });
 }
 
 /** The far side may have acted, and may not. */

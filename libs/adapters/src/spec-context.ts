@@ -20,6 +20,7 @@ export function specContext(overrides: Partial<ActionContext> = {}): SpecContext
     deadlineAt: new Date(Date.now() + 60_000),
     signal: stop.signal,
     fence: 7,
+    command: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
     progress: (...facts: unknown[]) => void heard.push(facts),
     log: () => undefined,
     ...overrides,

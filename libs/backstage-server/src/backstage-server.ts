@@ -36,6 +36,12 @@ export interface BackstageServerOptions {
   databaseDir?: string;
   /** With Callboard's plug-in; see `app-config.callboard.yaml` of the fixture. */
   callboard?: CallboardPlugin;
+  /** What else the site adds to its backend: paths of modules that export a backend feature. */
+  features?: readonly string[];
+  /** More configuration files, read last. */
+  configFiles?: readonly string[];
+  /** More environment variables, for what those files name. */
+  env?: NodeJS.ProcessEnv;
   /** How long the events bus lets a reader wait for an event. Default: Backstage's own. */
   notifyTimeoutMs?: number;
   onLine?: (line: string) => void | Promise<void>;
@@ -68,10 +74,12 @@ export async function startBackstageServer(options: BackstageServerOptions): Pro
   const { modules, tokens, callboard, onLine = () => undefined, signal } = options;
   const port = options.port || (await freePort());
   const url = `http://${HOST}:${port}`;
-  const configs = ['app-config.yaml', ...(callboard ? ['app-config.callboard.yaml'] : [])];
+  const own = ['app-config.yaml', ...(callboard ? ['app-config.callboard.yaml'] : [])];
+  const configs = [...own.map((name) => join(FIXTURE, name)), ...(options.configFiles ?? [])];
+  const features = [...(callboard ? [callboard.folder] : []), ...(options.features ?? [])];
   const child = spawn(
     process.execPath,
-    [join(FIXTURE, 'start.cjs'), ...configs.flatMap((name) => ['--config', join(FIXTURE, name)])],
+    [join(FIXTURE, 'start.cjs'), ...configs.flatMap((path) => ['--config', path])],
     {
       cwd: FIXTURE,
       env: {
@@ -87,8 +95,9 @@ export async function startBackstageServer(options: BackstageServerOptions): Pro
         ...(options.databaseDir && {
           APP_CONFIG_backend_database_connection: JSON.stringify({ directory: options.databaseDir }),
         }),
+        BACKSTAGE_FEATURES: features.join(),
+        ...options.env,
         ...(callboard && {
-          BACKSTAGE_FEATURES: callboard.folder,
           CALLBOARD_NATS_URL: callboard.natsUrl,
           CALLBOARD_NATS_CREDS: callboard.credsFile,
         }),

@@ -25,7 +25,10 @@ export interface TestBackstage {
   dispose(): Promise<void>;
 }
 
-export type TestBackstageOptions = Pick<BackstageServerOptions, 'callboard' | 'databaseDir' | 'notifyTimeoutMs'>;
+export type TestBackstageOptions = Pick<
+  BackstageServerOptions,
+  'callboard' | 'configFiles' | 'databaseDir' | 'env' | 'features' | 'notifyTimeoutMs'
+>;
 
 export async function startBackstage(options: TestBackstageOptions = {}): Promise<TestBackstage> {
   const modules = await installBackstage((line) => process.stderr.write(`${line}\n`));

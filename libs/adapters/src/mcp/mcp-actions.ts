@@ -16,9 +16,10 @@ import {
   type CallToolResult,
   type Client,
 } from '@modelcontextprotocol/client';
-import { AdapterFileError, type ActionSettings, type McpServer } from '../adapter-file.js';
+import type { ActionSettings } from '../action-settings.js';
+import { AdapterFileError, type McpServer } from '../adapter-file.js';
 import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
-import { toDraft2020 } from './json-schema.js';
+import { toDraft2020 } from '../json-schema.js';
 import { BROKEN_STREAM, type DownstreamServer } from './downstream-server.js';
 import type { Pin, PinnedTool } from './pin.js';
 

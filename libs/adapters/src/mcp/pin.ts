@@ -7,6 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { fingerprint, type JsonObject } from '@callboard/envelope';
 import type { Client, Tool } from '@modelcontextprotocol/client';
 import { AdapterFileError, type McpServer } from '../adapter-file.js';
+import { wants, type NameRules } from '../name-rules.js';
 
 export interface PinnedTool {
   name: string;
@@ -66,9 +67,9 @@ export async function observe(client: Client, server: McpServer): Promise<Pin> {
 }
 
 /** The tools that the configuration includes and that can be called plainly, by name. */
-export function wanted(tools: Tool[], { include, exclude }: McpServer): PinnedTool[] {
+export function wanted(tools: Tool[], rules: NameRules): PinnedTool[] {
   return tools
-    .filter(({ name }) => include.some((rule) => fits(rule, name)) && !exclude.some((rule) => fits(rule, name)))
+    .filter(({ name }) => wants(rules, name))
     .filter(({ execution }) => execution?.taskSupport !== 'required')
     .map(toPinned)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -93,13 +94,4 @@ function toPinned(tool: Tool): PinnedTool {
     ...(tool.outputSchema && { output_schema: tool.outputSchema as JsonObject }),
     ...(tool.annotations && { annotations: tool.annotations as JsonObject }),
   };
-}
-
-/** `*` stands for any text; everything else for itself. */
-function fits(rule: string, name: string): boolean {
-  const pattern = rule
-    .split('*')
-    .map((part) => part.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-    .join('.*');
-  return new RegExp(`^${pattern}$`).test(name);
 }

@@ -13,9 +13,10 @@ import {
   type ActionReturn,
   type Reconciled,
 } from '@callboard/actions';
-import { LIMITS, callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
+import { callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
 import { AdapterFileError, type HttpTarget, type RemoteAction } from '../adapter-file.js';
 import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
+import { boundedText, commandHeaders } from '../far-http.js';
 import { conclude, toReturn } from './conclude.js';
 import type { Handovers, Standing } from './handovers.js';
 
@@ -78,7 +79,7 @@ class FarSide {
   /** The response of the far side is its answer. */
   async ask(context: ActionContext): Promise<ActionReturn> {
     const response = await this.#post(context, {});
-    const text = await bounded(response, context.signal, () =>
+    const text = await boundedText(response, context.signal, () =>
       unknownEnding(this.config.attributes ?? {}, `The answer of ${this.#host} did not come whole`),
     );
     try {
@@ -141,7 +142,7 @@ class FarSide {
     try {
       response = await fetch(target.url, {
         method: 'POST',
-        headers: { ...headersFor(context), ...target.headers },
+        headers: { ...commandHeaders(context), ...target.headers },
         body: JSON.stringify({ ...context.command, ...more }),
         // A redirect would carry the command, and its token, to somebody whom nobody has named.
         redirect: 'manual',
@@ -166,24 +167,13 @@ class FarSide {
   }
 }
 
-function headersFor({ command, idempotencyKey, attempt, fence }: ActionContext): Record<string, string> {
-  return {
-    'Content-Type': 'application/json',
-    'Idempotency-Key': idempotencyKey,
-    'X-Callboard-Attempt': String(attempt),
-    'X-Callboard-Fence': String(fence),
-    ...(command.traceparent && { traceparent: command.traceparent }),
-    ...(command.tracestate && { tracestate: command.tracestate }),
-  };
-}
-
 /** What a problem document says of itself; nothing of any other body. */
 async function problemDetail(response: Response, signal: AbortSignal): Promise<string> {
   if (!response.headers.get('content-type')?.startsWith('application/problem+json')) {
     await response.body?.cancel();
     return '';
   }
-  const text = await bounded(response, signal, () => undefined).catch(() => '');
+  const text = await boundedText(response, signal, () => undefined).catch(() => '');
   try {
     const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown };
     const said = [detail, title].find((part) => typeof part === 'string') as string | undefined;
@@ -191,27 +181,4 @@ async function problemDetail(response: Response, signal: AbortSignal): Promise<s
   } catch {
     return '';
   }
-}
-
-/** A body of at most what an outcome can hold. */
-async function bounded(
-  response: Response,
-  signal: AbortSignal,
-  broken: () => ActionError | undefined,
-): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response.body ?? []) {
-      size += chunk.byteLength;
-      if (size > LIMITS.outcomeBytes) break;
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw broken() ?? error;
-  }
-  if (size > LIMITS.outcomeBytes)
-    throw new ActionError('The far side answered more than can be kept', { code: 'payload_too_large' });
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -1,0 +1,119 @@
+/**
+ * Requests to one Backstage, each with the token of whom it is for. Every ending but a 2xx with JSON is an `ActionError` that says what
+ * may happen next: nothing has been done, nobody knows, or this was the answer.
+ */
+import { ActionError, type ActionAttributes, type ActionContext } from '@callboard/actions';
+import type { JsonObject } from '@callboard/envelope';
+import { neverConnected, notDone, unknownEnding } from '../endings.js';
+import { boundedText, commandHeaders } from '../far-http.js';
+import { refusal } from './refusal.js';
+import type { BackstageSite } from './site.js';
+import type { BackstageTokens, Caller } from './tokens.js';
+
+const READ_ONLY = { read_only: true };
+const FIRST_ATTEMPT = 1;
+
+interface Request {
+  path: string;
+  /** Posted; absent: the path is read. */
+  body?: JsonObject;
+  headers: Record<string, string>;
+  caller?: Caller;
+  attempt: number;
+  attributes: Partial<ActionAttributes>;
+  signal: AbortSignal;
+}
+
+export class BackstageClient {
+  /** As callers and operators read it. */
+  readonly who: string;
+
+  constructor(
+    private readonly site: Pick<BackstageSite, 'name' | 'url' | 'timeout_ms'>,
+    private readonly tokens: BackstageTokens,
+  ) {
+    this.who = `Backstage ${site.name}`;
+  }
+
+  /** What the actions registry of a plug-in lists, for Callboard itself. */
+  list(plugin: string, signal: AbortSignal): Promise<unknown> {
+    const path = `/api/${plugin}/.backstage/actions/v1/actions`;
+    return this.#ask({ path, headers: {}, attempt: FIRST_ATTEMPT, attributes: READ_ONLY, signal });
+  }
+
+  /** Runs an action for the caller of a command. `secrets` only for one that wants some. */
+  async invoke(
+    action: { id: string; plugin: string },
+    attributes: Partial<ActionAttributes>,
+    input: JsonObject,
+    secrets: JsonObject | undefined,
+    context: ActionContext,
+  ): Promise<unknown> {
+    const version = secrets ? 'v2' : 'v1';
+    const path = `/api/${action.plugin}/.backstage/actions/${version}/actions/${encodeURIComponent(action.id)}/invoke`;
+    const answer = await this.#ask({
+      path,
+      body: secrets ? { input, secrets } : input,
+      headers: commandHeaders(context),
+      caller: context,
+      attempt: context.attempt,
+      attributes,
+      signal: context.signal,
+    });
+    return (answer as { output?: unknown } | null)?.output;
+  }
+
+  /** Reads something for the caller of a command. */
+  read(path: string, context: ActionContext): Promise<unknown> {
+    const { attempt, signal } = context;
+    const headers = commandHeaders(context);
+    return this.#ask({ path, headers, caller: context, attempt, attributes: READ_ONLY, signal });
+  }
+
+  async #ask(request: Request): Promise<unknown> {
+    const { attributes, attempt, signal } = request;
+    const response = await this.#send(request);
+    const text = await boundedText(response, signal, () =>
+      unknownEnding(attributes, `The answer of ${this.who} did not come whole`),
+    );
+    if (!response.ok) {
+      const answer = { status: response.status, retryAfter: response.headers.get('retry-after'), body: text };
+      throw refusal(this.who, answer, attributes, attempt);
+    }
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      throw new ActionError(`The answer of ${this.who} is not JSON`);
+    }
+  }
+
+  async #send({ path, body, headers, caller, attributes, signal }: Request): Promise<Response> {
+    const { url, timeout_ms: timeout } = this.site;
+    const token = await this.#token(caller, signal);
+    const within = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+    try {
+      return await fetch(url + path, {
+        ...(body && { method: 'POST', body: JSON.stringify(body) }),
+        headers: { ...headers, Authorization: `Bearer ${token}` },
+        // A redirect would carry the token to somebody whom nobody has named.
+        redirect: 'manual',
+        signal: within,
+      });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw neverConnected(error)
+        ? notDone(`${this.who} cannot be reached`, error)
+        : unknownEnding(attributes, `The connection to ${this.who} broke, or it took too long`, error);
+    }
+  }
+
+  async #token(caller: Caller | undefined, signal: AbortSignal): Promise<string> {
+    try {
+      return await this.tokens.tokenFor(caller, signal);
+    } catch (error) {
+      // Anything else that is thrown here may have the token, or what it was made of, in its message.
+      if (error instanceof ActionError) throw error;
+      throw notDone(`There is no token for ${this.who} now`);
+    }
+  }
+}
