@@ -88,6 +88,9 @@ describe('a named subscription', () => {
     expect(ids(await poll(there, jane))).toEqual(['3']);
     expect(ids(await poll(there, jane, { cursor: second.next_cursor }))).toEqual([]);
     expect(ids(await poll(here, jane))).toEqual([]);
+    // An old cursor gives again what came after it, and takes nothing back.
+    expect(ids(await poll(here, jane, { cursor: subscribed.cursor }))).toEqual(['1', '2', '3']);
+    expect(ids(await poll(here, jane))).toEqual([]);
   });
 
   it('begins where it is told, and keeps its position when it is made again', async () => {
