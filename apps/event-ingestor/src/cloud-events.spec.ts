@@ -328,7 +328,7 @@ describe('a refusal', () => {
       3,
     );
     expect(
-      await ingestor.metric(/^callboard_ingest_events_total\{source="none",outcome="not_found"\} (\d+)$/m),
+      await ingestor.metric(/^callboard_ingest_events_total\{source="-",outcome="not_found"\} (\d+)$/m),
     ).toBeGreaterThan(3);
   });
 

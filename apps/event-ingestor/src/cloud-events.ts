@@ -20,12 +20,10 @@ import {
   type OversizedEvent,
   type ReadEvent,
   type ReadLimits,
+  type Reading,
 } from './read-event.js';
 
 export type Mode = 'structured' | 'binary' | 'batched';
-/** What became of reading one event. */
-export type Reading = ReadEvent | InvalidEvent | OversizedEvent;
-
 /** The mode that a request is in, by its headers; undefined when it carries no CloudEvents that can be read. */
 export function modeOf({ headers }: IncomingMessage): Mode | undefined {
   const { 'content-type': contentType } = headers;

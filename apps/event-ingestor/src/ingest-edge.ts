@@ -13,11 +13,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError, ERROR_CODES } from '@callboard/envelope';
 import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
 import { answerProblem, readBody, sendJson, takeRoom, type Limit, type ProblemOptions } from '@callboard/http';
-import { modeOf, readCloudEvents, type Mode } from './cloud-events.js';
+import { modeOf, readCloudEvents } from './cloud-events.js';
 import type { Fate, Ingest } from './ingest.js';
 import { keyAt } from './key-at.js';
 import type { IngestMetrics } from './metrics.js';
-import { OversizedEvent, type ReadEvent, type ReadLimits } from './read-event.js';
+import { OversizedEvent, type ReadEvent, type ReadLimits, type Reading } from './read-event.js';
 import type { CloudEventsSource, SenderSource, WebhookSource } from './sources.js';
 import { readWebhook, takesMediaType } from './webhooks.js';
 
@@ -31,7 +31,7 @@ const BEARER = /^Bearer +(\S+) *$/i;
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="callboard events"' };
 
 /** How the body of an admitted request is read. */
-type Reading = (body: Buffer) => (ReadEvent | InvalidEvent | OversizedEvent)[];
+type BodyReader = (body: Buffer) => Reading[];
 
 /** A refusal under another status than that of its code. */
 class Refusal extends Error {
@@ -106,17 +106,18 @@ export class IngestEdge {
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
       if (end.kind === 'too_large') this.#refuse(res, source, new CallboardError('payload_too_large'));
       else if (end.kind === 'no_room') this.#refuse(res, source, this.bodies.refusal());
-      else if (end.kind === 'read') {
+      else if (end.kind === 'gone') this.metrics.count(source.name, 'gone');
+      else {
         this.#receive(source, res, () => read(end.bytes)).catch((error: unknown) => this.#refuse(res, source, error));
       }
     });
   }
 
-  #events(source: CloudEventsSource, req: IncomingMessage): Reading {
+  #events(source: CloudEventsSource, req: IncomingMessage): BodyReader {
     if (!this.#isAuthorised(source, req)) {
       throw new Refusal(new CallboardError('unauthorized'), { headers: CHALLENGE });
     }
-    const mode: Mode | undefined = modeOf(req);
+    const mode = modeOf(req);
     if (!mode) {
       const what =
         'Send application/cloudevents+json or application/cloudevents-batch+json in UTF-8, or the ce- headers of the binary mode';
@@ -125,7 +126,7 @@ export class IngestEdge {
     return (body) => readCloudEvents(req, body, mode, this.options);
   }
 
-  #webhook(source: WebhookSource, req: IncomingMessage): Reading {
+  #webhook(source: WebhookSource, req: IncomingMessage): BodyReader {
     if (!takesMediaType(source, req.headers['content-type'])) {
       throw new Refusal(new CallboardError('invalid_request', 'Content-Type must be application/json'), {
         status: 415,
@@ -142,7 +143,7 @@ export class IngestEdge {
     return this.#tokens.get(name)!.some((known) => timingSafeEqual(known, given));
   }
 
-  async #receive(source: SenderSource, res: ServerResponse, read: () => ReturnType<Reading>): Promise<void> {
+  async #receive(source: SenderSource, res: ServerResponse, read: () => Reading[]): Promise<void> {
     const readings = read();
     const fates = new Array<Fate>(readings.length);
     const events: SourcedEvent[] = [];
@@ -203,7 +204,7 @@ function toSourced({ name, tenantId, key }: SenderSource, { attributes, data, js
 function answer(res: ServerResponse, fates: readonly Fate[]): void {
   const errors = fates.flatMap((fate) => (fate.kind === 'refused' ? [fate.error] : []));
   if (errors.length === 0) {
-    return sendJson(res, 202, { events: fates.map((fate) => fate.kind !== 'refused' && fate.event) });
+    return sendJson(res, 202, { events: fates.flatMap((fate) => (fate.kind === 'refused' ? [] : [fate.event])) });
   }
   // What is worth sending again makes the whole worth it: what was stored is known then.
   const error = errors.find(({ retryable }) => retryable) ?? errors[0]!;

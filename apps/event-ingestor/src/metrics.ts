@@ -1,11 +1,11 @@
 import { metrics } from '@callboard/telemetry';
 import { Counter, Histogram } from 'prom-client';
 
-/** What became of what was sent, by source. A request that names no source of ours counts under `none`. */
+/** What became of what was sent, by source. A request that names no source of ours counts under `-`, which is the name of none. */
 export class IngestMetrics {
   readonly #events = new Counter({
     name: 'callboard_ingest_events_total',
-    help: 'Events by what became of them: `stored`, `known`, or the code under which they were refused; a request that was refused as a whole counts once',
+    help: 'Events by what became of them: `stored`, `known`, or the code under which they were refused; a request that was refused as a whole, or whose sender was `gone` before its end, counts once',
     labelNames: ['source', 'outcome'],
     registers: [metrics],
   });
@@ -24,7 +24,7 @@ export class IngestMetrics {
   }
 
   count(source: string | undefined, outcome: string): void {
-    this.#events.inc({ source: source ?? 'none', outcome });
+    this.#events.inc({ source: source ?? '-', outcome });
   }
 
   observe(source: string, seconds: number): void {

@@ -10,6 +10,9 @@ export interface ReadEvent {
   json: unknown;
 }
 
+/** What became of reading one event. */
+export type Reading = ReadEvent | InvalidEvent | OversizedEvent;
+
 /** How much a reader takes. */
 export interface ReadLimits {
   maxDepth: number;

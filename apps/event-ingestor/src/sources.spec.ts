@@ -6,7 +6,7 @@ import { SourcesError, openSources, parseSources } from './sources.js';
 
 const PATH = '/etc/callboard/sources.yaml';
 const KEY = Buffer.alloc(32, 7).toString('base64');
-const env = { A: 'hunter2-a', B: 'hunter2-b', KEY: `whsec_${KEY}` };
+const env = { A: 'hunter2-a-0123456789', B: 'hunter2-b-0123456789', SHORT: 'hunter2', KEY: `whsec_${KEY}` };
 const parse = (text: string) => parseSources(text, PATH, env);
 
 describe('a sources file', () => {
@@ -19,13 +19,13 @@ sources:
 `);
     const base = { tenantId: 'default', topics: ['*'], key: [] };
     expect(sources).toEqual([
-      { type: 'cloudevents', name: 'ci', ...base, tokens: ['hunter2-a'] },
+      { type: 'cloudevents', name: 'ci', ...base, tokens: ['hunter2-a-0123456789'] },
       {
         type: 'webhook',
         name: 'hub',
         ...base,
         scheme: 'github',
-        secrets: [Buffer.from('hunter2-b')],
+        secrets: [Buffer.from('hunter2-b-0123456789')],
         maxAgeMs: 300_000,
       },
       {
@@ -33,7 +33,7 @@ sources:
         name: 'catalog',
         tenantId: 'default',
         baseUrl: 'https://backstage.example.com/api/events',
-        token: 'hunter2-a',
+        token: 'hunter2-a-0123456789',
         topics: ['entities'],
         subscriptionId: 'callboard',
       },
@@ -51,7 +51,11 @@ sources:
     key: [/a/b, /c]
   - { name: std, type: webhook, scheme: standard-webhooks, secret: { env: KEY }, max_age_s: 60, key: /a }
 `);
-    expect(ci).toMatchObject({ tenantId: 'acme', tokens: ['hunter2-a', 'hunter2-b'], key: ['/a/b', '/c'] });
+    expect(ci).toMatchObject({
+      tenantId: 'acme',
+      tokens: ['hunter2-a-0123456789', 'hunter2-b-0123456789'],
+      key: ['/a/b', '/c'],
+    });
     expect(std).toMatchObject({ secrets: [Buffer.alloc(32, 7)], maxAgeMs: 60_000, key: ['/a'] });
   });
 
@@ -59,7 +63,7 @@ sources:
     let folder: string;
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'callboard-sources-'));
-      await writeFile(join(folder, 'token'), 'hunter2-in-a-file\n');
+      await writeFile(join(folder, 'token'), 'hunter2-in-a-file-of-its-own\n');
       await writeFile(join(folder, 'empty'), '\n');
     });
     afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -71,7 +75,7 @@ sources:
       );
 
     it('finds it beside the sources file, without the line break at its end', () => {
-      expect(read('token')).toMatchObject([{ tokens: ['hunter2-in-a-file'] }]);
+      expect(read('token')).toMatchObject([{ tokens: ['hunter2-in-a-file-of-its-own'] }]);
     });
 
     it('is refused when the file is empty or not there', () => {
@@ -95,6 +99,7 @@ sources:
     [one('type: cloudevents, token: {}'), 'sources[0].token must have one of env and file: where the secret is'],
     [one('type: cloudevents, token: { env: A, file: b }'), 'sources[0].token must have one of env and file'],
     [one('type: cloudevents, token: { value: hunter2 }'), 'has a key value that is not known; known keys: env, file'],
+    [one('type: cloudevents, token: { env: SHORT }'), 'sources[0].token must lead to 16 characters or more'],
     [
       one('type: cloudevents, token: { env: NOT_SET }'),
       'sources[0].token.env names an environment variable that is not set',

@@ -163,7 +163,7 @@ export function parseSources(content: string, path: string, env: NodeJS.ProcessE
     const place = ['sources', i];
     switch (type) {
       case 'cloudevents':
-        return cloudEventsSource(yaml.check(CLOUDEVENTS, place), reader, place);
+        return cloudEventsSource(yaml.check(CLOUDEVENTS, place), yaml, reader, place);
       case 'webhook':
         return webhookSource(yaml.check(WEBHOOK, place), yaml, reader, place);
       case 'backstage_bus':
@@ -201,8 +201,18 @@ function localSource(token: string): CloudEventsSource {
 
 type Place = (string | number)[];
 
-function cloudEventsSource(written: WrittenCloudEvents, reader: SecretReader, place: Place): CloudEventsSource {
-  return { type: 'cloudevents', ...senderOf(written), tokens: reader.all([...place, 'token'], written.token) };
+/** What a header can carry, and nobody guesses. */
+const TOKEN = /^[\x21-\x7e]{16,}$/;
+
+function cloudEventsSource(
+  written: WrittenCloudEvents,
+  yaml: YamlFile,
+  reader: SecretReader,
+  place: Place,
+): CloudEventsSource {
+  const tokens = reader.all([...place, 'token'], written.token);
+  if (tokens.every((token) => TOKEN.test(token))) return { type: 'cloudevents', ...senderOf(written), tokens };
+  throw yaml.mistake([...place, 'token'], 'must lead to 16 characters or more, of printable ASCII without spaces');
 }
 
 function webhookSource(written: WrittenWebhook, yaml: YamlFile, reader: SecretReader, place: Place): WebhookSource {
