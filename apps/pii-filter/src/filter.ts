@@ -42,6 +42,7 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
       log.error({ problems }, 'the redaction policies cannot be used; those of before stay in force'),
   });
   let pool = newPool(policies.current);
+  await mustWork(pool);
   log.info({ digest: policies.current.digest }, 'redaction policies');
   const nc = await connectNats({
     servers: config.natsUrl,
@@ -76,3 +77,16 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
     },
   };
 }
+
+/** A filter that cannot redact at all would hold everything back, and look well. */
+async function mustWork(pool: RedactionPool): Promise<void> {
+  const address = { tenantId: 'self-test', source: 'self-test', topic: 'self-test', key: '', event: '' };
+  const attributes = { id: '1', source: '/', type: 'self-test', extensions: {} };
+  const { verdict } = await pool.judge({ address, attributes, data: Buffer.from('{"mail": "jane.doe@example.org"}') });
+  if (!verdict.ok && FAULTS.has(verdict.reason)) {
+    throw new Error(`this filter cannot redact (${verdict.reason}): is it built completely? npm run build`);
+  }
+}
+
+/** What no policy can be the reason of. */
+const FAULTS = new Set(['internal', 'timed_out', 'filter_crashed']);
