@@ -21,19 +21,31 @@ export type Plan =
   | { kind: 'whole'; text: string; type: EntityType; detector: string; action: 'redact' | 'pseudonymise' }
   | TextPlan
   | { kind: 'json'; text: string; inner: Plan }
-  | { kind: 'quiet'; text: string; identifier: boolean; pairs: number }
+  | { kind: 'quiet'; text: string; identifier: boolean; pairs: number; place: Place }
   | { kind: 'array'; value: Json[]; items: Plan[] }
   | { kind: 'object'; value: { [key: string]: Json }; members: Member[] };
 
-export interface TextPlan {
-  kind: 'text';
-  text: string;
+/** What was found in a text; the same wherever it stands in the same way. */
+interface Reading {
   views: readonly View[];
   spans: readonly Span[];
   encoded: readonly { run: EncodedRun; inner: Plan }[];
-  settings: ScanSettings;
+}
+
+export interface TextPlan extends Reading {
+  kind: 'text';
+  text: string;
+  place: Place;
   /** An identifier, a reference or a link: single words of known names are not looked for in it. */
   identifier: boolean;
+}
+
+/** Where a text stands: what it is read by, and by which it is read again when it was changed. */
+export interface Place {
+  around: Around;
+  field: string;
+  parent: string;
+  as: 'value' | 'key' | 'text';
 }
 
 export interface Member {
@@ -43,7 +55,7 @@ export interface Member {
 }
 
 /** What the values of an object or a list have in common. */
-interface Around {
+export interface Around {
   path: readonly string[];
   things: boolean;
   secret: boolean;
@@ -65,13 +77,9 @@ export interface PlanSettings {
   model: ReadonlyMap<string, readonly Span[]>;
 }
 
-export function planOf(value: Json, settings: PlanSettings): Plan {
-  return new Planner(settings).plan(value, ROOT, '', '');
-}
-
-class Planner {
+export class Planner {
   readonly #off: ReadonlySet<string>;
-  readonly #repeated = new Map<number, Map<string, TextPlan>>();
+  readonly #repeated = new Map<number, Map<string, Reading>>();
   readonly #settings: ScanSettings;
   readonly #strongSettings: ScanSettings;
   readonly #keepSettings: ScanSettings;
@@ -89,6 +97,16 @@ class Planner {
     this.#settings = { off: this.#off, strongOnly: false, most };
     this.#strongSettings = { off: this.#off, strongOnly: true, most };
     this.#keepSettings = { off: new Set([...OFF_WHERE_KEPT, ...this.#off]), strongOnly: true, most };
+  }
+
+  planOf(event: Json): Plan {
+    return this.plan(event, ROOT, '', '');
+  }
+
+  /** A text that was changed reads differently: what is known of it now, by all that was known of the one that it was made of. */
+  again(text: string, place: Place): Plan {
+    if (place.as === 'value') return this.plan(text, place.around, place.field, place.parent);
+    return isPlaceholder(text) ? { kind: 'as_is', value: text } : this.#text(text, traitsOf(text), false, false, place);
   }
 
   /** `field` is the name of the field, or of the field that holds the list; `parent` that of the field around it. */
@@ -134,7 +152,9 @@ class Planner {
       let place = this.#at(inside, key);
       if (shape?.secret === true && (key === 'data' || key === 'stringData')) place = { ...place, secret: true };
       const planned = this.plan(value[key]!, place, field, parent);
-      const keyPlan = meaningOf(key).plain ? undefined : this.#text(key, traitsOf(key), false, false, around.encodings);
+      const keyPlan = meaningOf(key).plain
+        ? undefined
+        : this.#text(key, traitsOf(key), false, false, { around, field: key, parent, as: 'key' });
       members.push({ key, keyPlan, value: planned });
     }
     return { kind: 'object', value, members };
@@ -143,7 +163,8 @@ class Planner {
   #string(text: string, around: Around, field: string, parent: string, keep: boolean): Plan {
     if (text === '' || isPlaceholder(text)) return { kind: 'as_is', value: text };
     const traits = traitsOf(text);
-    if (keep) return this.#text(text, traits, true, true, around.encodings);
+    const place: Place = { around, field, parent, as: 'value' };
+    if (keep) return this.#text(text, traits, true, true, place);
     if (around.secret) return this.#whole(text, 'SECRET', 'field_names', undefined);
     const meaning = meaningOf(field);
     const named = !this.#named ? undefined : this.#typeByField(text, around, meaning, parent);
@@ -154,7 +175,7 @@ class Planner {
     }
     const identifier =
       (traits.has & SPACE) === 0 && (meaning.safe || ((traits.has & COLON) !== 0 && isEntityRef(text)));
-    return this.#text(text, traits, identifier, false, around.encodings);
+    return this.#text(text, traits, identifier, false, place);
   }
 
   #typeByField(text: string, around: Around, meaning: FieldMeaning, parent: string): EntityType | undefined {
@@ -191,23 +212,32 @@ class Planner {
     return { kind: 'as_is', value };
   }
 
-  #text(text: string, traits: Traits, isIdentifier: boolean, keep: boolean, encodings: number): Plan {
+  #text(text: string, traits: Traits, isIdentifier: boolean, keep: boolean, place: Place): Plan {
     const settings = this.#settingsFor(text, isIdentifier, keep);
     const identifier = isIdentifier || isLink(text, traits);
     const runs = !keep && traits.longestRun >= SHORTEST_RUN && this.#decodes ? base64Runs(text) : NOTHING;
     const quiet = settings.extra === undefined && isQuiet(traits, text, settings.strongOnly);
-    if (quiet && runs.length === 0) return { kind: 'quiet', text, identifier, pairs: traits.pairs };
+    if (quiet && runs.length === 0) return { kind: 'quiet', text, identifier, pairs: traits.pairs, place };
+    const { encodings } = place.around;
     const kind = (isIdentifier ? 1 : 0) + (keep ? 2 : 0) + 4 * encodings;
     let memory = this.#repeated.get(kind);
     if (memory === undefined) this.#repeated.set(kind, (memory = new Map()));
-    const known = memory.get(text);
-    if (known !== undefined) return known;
+    let reading = memory.get(text);
+    if (reading === undefined) memory.set(text, (reading = this.#read(text, traits, settings, runs, encodings, quiet)));
+    return { kind: 'text', text, ...reading, place, identifier };
+  }
+
+  #read(
+    text: string,
+    traits: Traits,
+    settings: ScanSettings,
+    runs: readonly EncodedRun[],
+    encodings: number,
+    quiet: boolean,
+  ): Reading {
     const views = quiet ? NO_VIEWS : viewsOf(text, traits);
     const spans = quiet ? NOTHING : scan(text, settings, traits, views);
-    const encoded = this.#encoded(runs, spans, encodings);
-    const plan: TextPlan = { kind: 'text', text, views, spans, encoded, settings, identifier };
-    memory.set(text, plan);
-    return plan;
+    return { views, spans, encoded: this.#encoded(runs, spans, encodings) };
   }
 
   #settingsFor(text: string, identifier: boolean, keep: boolean): ScanSettings {
@@ -232,7 +262,8 @@ class Planner {
     if (encodings >= this.settings.limits.encodings) {
       // At the bound only what would have to be decoded further is a danger; plain text is read as text.
       if (base64Runs(text).length > 0 || jsonWithin(text) !== undefined) throw new RefusedError('too_many_encodings');
-      return this.#text(text, traitsOf(text), false, false, encodings + 1);
+      const around = { ...ROOT, encodings: encodings + 1 };
+      return this.#text(text, traitsOf(text), false, false, { around, field: '', parent: '', as: 'text' });
     }
     const rule: FieldRule = { path: [], action: 'scan', type: 'TEXT' };
     return this.plan(text, { ...ROOT, rule, path: ['\0decoded'], encodings: encodings + 1 }, '', '');

@@ -8,7 +8,7 @@
 import { KnownValues } from './known-values.js';
 import { Budget, DEFAULT_LIMITS, RefusedError, type Limits, type Refusal } from './limits.js';
 import type { ModelDetector } from './model.js';
-import { planOf, type Plan } from './plan.js';
+import { Planner, type Plan } from './plan.js';
 import { BUILT_IN_POLICY, selectPolicy, type Policy, type PolicySet } from './policy/policy.js';
 import { Pseudonyms, tenantKey } from './pseudonyms.js';
 import { plainOf, Renderer, type Finding } from './render.js';
@@ -71,7 +71,7 @@ function guarded(work: () => Redaction): Redaction {
 function run(event: Json, options: RedactOptions, model: ReadonlyMap<string, readonly Span[]>): Redaction {
   const policy = policyOf(options);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const { plan, beside } = plansFor(event, options, policy, model);
+  const { planner, plan, plannerBeside, beside } = plansFor(event, options, policy, model);
   const known = new KnownValues();
   if (policy.detectors.get('known_values') !== 'off') {
     collect(plan, known);
@@ -79,8 +79,8 @@ function run(event: Json, options: RedactOptions, model: ReadonlyMap<string, rea
   }
   const pseudonyms = new Pseudonyms(tenantKey(options.key, options.tenant), policy.pseudonymLength);
   const renderer = new Renderer(policy, limits, pseudonyms, known);
-  const value = renderer.value(plan);
-  const attributes = renderer.attributes(beside) as { [name: string]: Json };
+  const value = renderer.event(plan, planner);
+  const attributes = renderer.attributes(beside, plannerBeside) as { [name: string]: Json };
   return { ok: true, value: value ?? null, attributes, findings: renderer.findings, policy: policy.name };
 }
 
@@ -91,23 +91,29 @@ function policyOf({ policies, source = '', topic = '' }: RedactOptions): Policy 
   return policy;
 }
 
+interface Plans {
+  planner: Planner;
+  plan: Plan;
+  plannerBeside: Planner;
+  beside: Plan;
+}
+
 /** Of the event, and of what travels beside it: one budget for both. */
 function plansFor(
   event: Json,
   options: RedactOptions,
   policy: Policy,
   model: ReadonlyMap<string, readonly Span[]>,
-): { plan: Plan; beside: Plan } {
+): Plans {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const budget = new Budget(limits);
   const attributes = options.attributes ?? {};
   budget.check(event);
   budget.check(attributes);
   const anyField: Policy = { ...policy, fields: [], mode: 'detect' };
-  return {
-    plan: planOf(event, { policy, limits, budget, model }),
-    beside: planOf(attributes, { policy: anyField, limits, budget, model }),
-  };
+  const planner = new Planner({ policy, limits, budget, model });
+  const plannerBeside = new Planner({ policy: anyField, limits, budget, model });
+  return { planner, plan: planner.planOf(event), plannerBeside, beside: plannerBeside.planOf(attributes) };
 }
 
 /** Everything that was found, so that it can be found again elsewhere. */
@@ -140,7 +146,7 @@ function collect(plan: Plan, known: KnownValues): void {
 function textsOf(plan: Plan): string[] {
   switch (plan.kind) {
     case 'text':
-      return [...(plan.settings.strongOnly ? [] : [plan.text]), ...plan.encoded.flatMap(({ inner }) => textsOf(inner))];
+      return [...(plan.identifier ? [] : [plan.text]), ...plan.encoded.flatMap(({ inner }) => textsOf(inner))];
     case 'quiet':
       return plan.identifier ? [] : [plan.text];
     case 'json':

@@ -4,12 +4,11 @@
  */
 import type { KnownValues } from './known-values.js';
 import { RefusedError, type Limits } from './limits.js';
-import type { Plan, TextPlan } from './plan.js';
-import { switchedOff, type Policy } from './policy/policy.js';
+import type { Place, Plan, Planner, TextPlan } from './plan.js';
+import type { Policy } from './policy/policy.js';
 import type { Pseudonyms } from './pseudonyms.js';
-import { traitsOf } from './text/chars.js';
 import { outsidePlaceholders } from './text/placeholder.js';
-import { merge, scan } from './text/scan.js';
+import { merge } from './text/scan.js';
 import { toOriginal, viewsOf, type View } from './text/views.js';
 import type { EntityType, Json, Span } from './types.js';
 
@@ -32,19 +31,30 @@ const NO_KEYS = new Set<string | number>(['#json', '#base64', '#attributes']);
 export class Renderer {
   readonly findings: Finding[] = [];
   readonly #path: (string | number)[] = [];
-  readonly #off: ReadonlySet<string>;
+  #planner!: Planner;
+  /** Readings again within readings again. */
+  #rounds = 0;
 
   constructor(
     private readonly policy: Policy,
     private readonly limits: Limits,
     private readonly pseudonyms: Pseudonyms,
     private readonly known: KnownValues,
-  ) {
-    this.#off = switchedOff(policy);
+  ) {}
+
+  /** The event; undefined where it was dropped. */
+  event(plan: Plan, planner: Planner): Json | undefined {
+    this.#planner = planner;
+    return this.value(plan);
   }
 
-  /** undefined for a dropped value. */
-  value(plan: Plan): Json | undefined {
+  /** What travels beside the event: its findings stand below `#attributes`. */
+  attributes(plan: Plan, planner: Planner): Json | undefined {
+    this.#planner = planner;
+    return this.#below('#attributes', plan);
+  }
+
+  private value(plan: Plan): Json | undefined {
     switch (plan.kind) {
       case 'as_is':
         return typeof plan.value === 'number' ? this.#number(plan.value) : plan.value;
@@ -67,11 +77,6 @@ export class Renderer {
       case 'object':
         return this.#object(plan);
     }
-  }
-
-  /** What travels beside the event: its findings stand below `#attributes`. */
-  attributes(plan: Plan): Json | undefined {
-    return this.#below('#attributes', plan);
   }
 
   #below(segment: string | number, plan: Plan): Json | undefined {
@@ -124,27 +129,24 @@ export class Renderer {
   }
 
   /** A text without findings of its own may hold what is known from elsewhere. */
-  #quiet({ text, identifier, pairs }: Extract<Plan, { kind: 'quiet' }>): string {
+  #quiet({ text, identifier, pairs, place }: Extract<Plan, { kind: 'quiet' }>): Json {
     if (!this.known.mayBeIn(pairs)) return text;
-    const found = mergeFound(this.known.find(text, identifier), text);
-    if (found.length === 0) return text;
-    return this.#settle(
-      this.#replace(
-        text,
-        found.map((span) => ({ span })),
-      ),
-      { identifier, settings: { off: this.#off, strongOnly: identifier, most: this.limits.findings } },
-    );
+    return this.#cut(text, place, mergeFound(this.known.find(text, identifier), text), []);
   }
 
-  #text(plan: TextPlan): string {
+  #text(plan: TextPlan): Json {
     if (plan.spans.length === 0 && plan.encoded.length === 0 && this.known.size === 0) return plan.text;
     const known = this.#known(plan.text, plan.views, plan.identifier);
     if (plan.spans.length === 0 && plan.encoded.length === 0 && known.length === 0) return plan.text;
-    const found: Found[] = [...plan.spans, ...known];
-    const replacements: Replacement[] = mergeFound(found, plan.text).map((span) => ({ span }));
-    for (const { run, inner } of plan.encoded) {
-      if (replacements.some(({ span }) => span.start < run.end && run.start < span.end)) continue;
+    return this.#cut(plan.text, plan.place, mergeFound([...plan.spans, ...known], plan.text), plan.encoded);
+  }
+
+  #cut(text: string, place: Place, found: Found[], encoded: TextPlan['encoded']): Json {
+    const replacements: Replacement[] = found.map((span) => ({ span }));
+    let next = 0;
+    for (const { run, inner } of encoded) {
+      while (next < found.length && found[next]!.end <= run.start) next++;
+      if (next < found.length && found[next]!.start < run.end) continue;
       const before = this.findings.length;
       const value = this.#below('#base64', inner);
       if (this.findings.length === before) continue;
@@ -153,31 +155,21 @@ export class Renderer {
         made: run.encode(typeof value === 'string' ? value : JSON.stringify(value ?? null)),
       });
     }
-    if (replacements.length === 0) return plan.text;
-    return this.#settle(this.#replace(plan.text, replacements), plan);
+    return replacements.length === 0 ? text : this.#settle(this.#replace(text, replacements), place);
   }
 
-  /** Text that was cut reads differently, and a detector may find more in it: again, until nothing is found. */
-  #settle(text: string, plan: Pick<TextPlan, 'identifier' | 'settings'>): string {
-    let settled = text;
-    for (let round = 0; round < MOST_ROUNDS; round++) {
-      const traits = traitsOf(settled);
-      const views = viewsOf(settled, traits);
-      const found = mergeFound(
-        [
-          ...scan(settled, { ...plan.settings, extra: [] }, traits, views),
-          ...this.#known(settled, views, plan.identifier),
-        ],
-        settled,
-      );
-      if (found.length === 0) return settled;
-      settled = this.#replace(
-        settled,
-        found.map((span) => ({ span })),
-      );
+  /** Text that was cut reads differently, and more may be found in it: again, until nothing is. */
+  #settle(text: string, place: Place): Json {
+    if (this.#rounds === MOST_ROUNDS) {
+      this.#note('TEXT', 'unsettled', 'redact', text.length);
+      return '[TEXT]';
     }
-    this.#note('TEXT', 'unsettled', 'redact', settled.length);
-    return '[TEXT]';
+    this.#rounds++;
+    try {
+      return this.value(this.#planner.again(text, place)) ?? null;
+    } finally {
+      this.#rounds--;
+    }
   }
 
   #known(text: string, views: readonly View[], identifier: boolean): Found[] {

@@ -123,7 +123,12 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
   if (!isNumber(word) && !/^\d{4,6}$/.test(word.text) && !word.capital && word.folded !== 'the') return undefined;
   const before = sample.lower().slice(Math.max(0, word.start - 64), word.start);
   if (/^\d{4,6}$/.test(word.text) && ZIP_CONTEXT.test(before)) return { from: i, to: i, kind: 'zip' };
-  if (word.folded === 'the' && next?.folded === 'corner' && words[i + 2]?.folded === 'of') {
+  if (
+    word.folded === 'the' &&
+    next?.folded === 'corner' &&
+    words[i + 2]?.folded === 'of' &&
+    words[i + 3]?.capital === true
+  ) {
     return { from: i, to: right(sample, words, Math.min(words.length - 1, i + 3), 8), kind: 'corner' };
   }
   if (isNumber(word) && next !== undefined && !/^\d/.test(next.text)) {
