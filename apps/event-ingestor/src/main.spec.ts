@@ -3,8 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { BATCHED, STRUCTURED, SpecIngestors, TOKEN } from './spec-ingestor.js';
+
+/** Processes and servers are started and killed: on a busy machine each of them takes its time. */
+jest.setTimeout(120_000);
+const PATIENT_MS = 60_000;
 
 let nats: TestNats;
 let ingestors: SpecIngestors;
@@ -90,7 +94,10 @@ describe('an event', () => {
     const sent = event();
     way.hold();
     const answer = first.send(sent);
-    await waitFor(async () => (await ingestors.find('ci', sent.id)).length === 1, { what: 'the event stored' });
+    await waitFor(async () => (await ingestors.find('ci', sent.id)).length === 1, {
+      what: 'the event stored',
+      timeoutMs: PATIENT_MS,
+    });
     await first.end('SIGKILL');
     expect((await answer).status).toBe(0);
     const second = await ingestors.start();
@@ -108,7 +115,10 @@ describe('an event', () => {
     expect([answer.status, answer.json.code, answer.json.retryable]).toEqual([503, 'unavailable', true]);
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
     nats.thaw();
-    await waitFor(async () => (await ingestor.send(sent)).status === 202, { what: 'the event taken' });
+    await waitFor(async () => (await ingestor.send(sent)).status === 202, {
+      what: 'the event taken',
+      timeoutMs: PATIENT_MS,
+    });
     expect(await ingestors.find('ci', sent.id)).toHaveLength(1);
   });
 
@@ -127,7 +137,7 @@ describe('an event', () => {
     const stored = (await ingestors.stored('ci')).filter((each) => each.key === key).map(({ text }) => Number(text));
     expect(stored.slice(0, 60)).toEqual(Array.from({ length: 60 }, (_, i) => i));
     expect(stored.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 80 }, (_, i) => i));
-  }, 60_000);
+  });
 });
 
 describe('a stream that is full', () => {
@@ -163,9 +173,15 @@ describe('the process', () => {
     const ingestor = await ingestors.start();
     expect(await ingestor.readiness()).toBe(200);
     const crashed = nats.crash();
-    await waitFor(async () => (await ingestor.readiness()) === 503, { what: 'the ingestor not ready' });
+    await waitFor(async () => (await ingestor.readiness()) === 503, {
+      what: 'the ingestor not ready',
+      timeoutMs: PATIENT_MS,
+    });
     await crashed;
-    await waitFor(async () => (await ingestor.readiness()) === 200, { what: 'the ingestor ready again' });
+    await waitFor(async () => (await ingestor.readiness()) === 200, {
+      what: 'the ingestor ready again',
+      timeoutMs: PATIENT_MS,
+    });
   });
 
   it('that is told to stop answers what it has begun, takes nothing more, and exits with 0', async () => {
@@ -174,7 +190,10 @@ describe('the process', () => {
     const sent = event();
     way.hold();
     const answer = ingestor.send(sent);
-    await waitFor(async () => (await ingestors.find('ci', sent.id)).length === 1, { what: 'the event stored' });
+    await waitFor(async () => (await ingestors.find('ci', sent.id)).length === 1, {
+      what: 'the event stored',
+      timeoutMs: PATIENT_MS,
+    });
     const ended = ingestor.end('SIGTERM');
     await waitFor(
       () =>
@@ -182,7 +201,7 @@ describe('the process', () => {
           () => false,
           (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
         ),
-      { what: 'no more connections' },
+      { what: 'no more connections', timeoutMs: PATIENT_MS },
     );
     way.release();
     expect((await answer).status).toBe(202);
@@ -230,10 +249,10 @@ describe('a flood', () => {
     expect(await ingestor.metric(/^process_resident_memory_bytes (\d+)$/m)).toBeLessThan(MAX_RSS);
     expect(ingestor.log()).not.toContain(MARK);
     expect(ingestor.log().length).toBeLessThan(10_000);
-  }, 120_000);
+  }, 300_000);
 
   it('of senders that never end their bodies is cut off, and refused beyond what there is room for', async () => {
-    const ingestor = await ingestors.start({ CALLBOARD_MAX_REQUESTS: '20', CALLBOARD_REQUEST_TIMEOUT_MS: '1500' });
+    const ingestor = await ingestors.start({ CALLBOARD_MAX_REQUESTS: '20', CALLBOARD_REQUEST_TIMEOUT_MS: '4000' });
     const answers = new Map<number, string>();
     const head = `POST /events/ci HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Type: application/cloudevents+json\r\nContent-Length: 1000\r\n\r\n{`;
     const closed = Array.from({ length: 60 }, async (_, i) => {
@@ -243,7 +262,7 @@ describe('a flood', () => {
       socket.write(head);
       await once(socket, 'close');
     });
-    await waitFor(() => answers.size === 40, { what: 'the refusals' });
+    await waitFor(() => answers.size === 40, { what: 'the refusals', timeoutMs: PATIENT_MS });
     for (const text of answers.values()) expect(text).toMatch(/^HTTP\/1\.1 503 [^]*\r\nRetry-After: 1\r\n/);
     expect(await ingestor.metric(/^callboard_requests_open (\d+)$/m)).toBe(20);
     await Promise.all(closed);
