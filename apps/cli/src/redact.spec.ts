@@ -11,7 +11,7 @@ const CLI = fileURLToPath(new URL('./main.js', import.meta.url));
 const KEY = 'a key of a test, long enough';
 
 function redact(
-  input: string,
+  input: string | Buffer,
   args: string[] = [],
   env: NodeJS.ProcessEnv = { CALLBOARD_REDACTION_KEY: KEY },
 ): Promise<Ran> {
@@ -64,6 +64,32 @@ describe('callboard redact', () => {
     ]);
     expect(lines[2]).toBe('callboard: 2 of 4 lines were not passed through.');
     expect(stderr).not.toContain('jane');
+  });
+
+  it('refuses a line beyond the limit, and goes on with the next', async () => {
+    const long = Buffer.alloc(40 * 1024 * 1024, 'a');
+    const input = Buffer.concat([Buffer.from('{"id":1}\n"'), long, Buffer.from('"\n{"id":3}\n"'), long]);
+    const { code, stdout, stderr } = await redact(input);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '{"id":1}\n{"id":3}\n' });
+    const refused = stderr.trimEnd().split('\n').slice(0, 2);
+    expect(refused.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({ line: 2, refused: 'too_large' }),
+      expect.objectContaining({ line: 4, refused: 'too_large' }),
+    ]);
+  });
+
+  it('reads bytes that are no UTF-8 as unknown characters, and separators of Unicode as part of a line', async () => {
+    const input = Buffer.concat([
+      Buffer.from('{"a":"x'),
+      Buffer.from([0xff, 0xc3]),
+      Buffer.from('","b":"one\u2028two, jane@example.org"}\n'),
+    ]);
+    const { code, stdout } = await redact(input);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({
+      a: 'x\ufffd\ufffd',
+      b: expect.stringMatching(/^one\u2028two, \[EMAIL:[0-9a-f]{4}\]$/),
+    });
   });
 
   it('writes findings to standard error on request, without the values', async () => {

@@ -2,12 +2,12 @@
  * `callboard redact`: JSON lines in, redacted JSON lines out, as the privacy filter would pass them on; needs no running stack.
  *
  * A line that cannot be redacted is not passed through: standard error says which line and why, the others go on, and the exit code is 1.
+ * Lines go out in the order in which they came in, one at a time; a line beyond the limit is never held.
  * Nothing that is written to standard error holds anything of a line.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import {
   PolicyError,
   REFUSALS,
@@ -19,6 +19,7 @@ import {
 } from '@callboard/redaction';
 import { Command } from 'commander';
 import { Failure } from '../failure.js';
+import { inputLines } from '../input-lines.js';
 
 interface RedactCommandOptions {
   policy?: string;
@@ -31,6 +32,8 @@ interface RedactCommandOptions {
 
 const KEY_VARIABLE = 'CALLBOARD_REDACTION_KEY';
 const LEAST_KEY_BYTES = 16;
+/** Longer lines are refused: some four times what the library reads of one event. */
+const MOST_LINE_BYTES = 16 * 1024 * 1024;
 
 export function redactCommand(): Command {
   return new Command('redact')
@@ -49,10 +52,11 @@ async function redactLines(options: RedactCommandOptions): Promise<void> {
   const key = await readKey(options.keyFile);
   let number = 0;
   let refused = 0;
-  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+  for await (const line of inputLines(process.stdin, MOST_LINE_BYTES)) {
     number++;
-    if (line.trim() === '') continue;
-    const result = redactLine(line, { ...options, key, policies });
+    if (line !== 'too_large' && line.text.trim() === '') continue;
+    const result: Redaction =
+      line === 'too_large' ? { ok: false, reason: 'too_large' } : redactLine(line.text, { ...options, key, policies });
     if (result.ok) {
       if (options.findings)
         for (const finding of result.findings) report({ line: number, policy: result.policy, ...finding });
