@@ -15,12 +15,13 @@ import { describeMachine, probe } from './machine.js';
 import { ordering } from './ordering.js';
 import { queue } from './queue.js';
 import { raw } from './raw.js';
+import { redaction } from './redaction.js';
 import { redrive } from './redrive.js';
 import { Patience } from './rounds.js';
 import { tasks } from './tasks.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive, events];
+const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive, events, redaction];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;
