@@ -2,8 +2,8 @@
  * Where an event goes when there is a verdict about it: into EVENTS, or its body into EVENTS_HELD and a letter about it into DEAD_LETTERS.
  *
  * Everything is put only where nothing is yet, under the event's own name: it does not matter how often an event is put, nor by how many
- * filters at once. Its subject in EVENTS has its key as redacted, which is not the same under every policy; so where policies have changed
- * lately, "nothing is there" is asked of the name, whatever the key (`anyKey`), which costs the server a look at every key of the topic.
+ * filters at once. Its subject in EVENTS has its key as redacted, which is not the same under every policy; so "nothing is there" is asked of
+ * the name, whatever the key.
  */
 import {
   HEADER,
@@ -40,27 +40,22 @@ export class EventStores {
     private readonly jsm: JetStreamManager,
     private readonly publisher: AckedPublisher,
     private readonly letters: HeldLetterPublisher,
-    private readonly anyKey: () => boolean,
   ) {}
 
   /**
    * Resolves when the event can be read in EVENTS: with `false` when it could before. Events of one `line` get there in the order of these
    * calls; where one fails, so do those behind it.
    */
-  pass(event: RedactedEvent, line: string): Promise<boolean> {
-    return this.#put(event, this.anyKey(), line);
+  pass({ address, attributes, data }: RedactedEvent, line?: string): Promise<boolean> {
+    const head = toEventHeaders(attributes).map(([name, value]) => headerLine(name, value));
+    const expected = ONCE + headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address));
+    return this.publisher.publishOnce(eventSubject(address), data, head.join('') + expected, TIMEOUT_MS, line);
   }
 
   /** The same for one that was held and is let go: it has lost its place, and says so. */
   passLate({ address, attributes, data }: RedactedEvent): Promise<boolean> {
     const extensions = { ...attributes.extensions, released: new Date().toISOString() };
-    return this.#put({ address, attributes: { ...attributes, extensions }, data }, true);
-  }
-
-  #put({ address, attributes, data }: RedactedEvent, anyKey: boolean, line?: string): Promise<boolean> {
-    const head = toEventHeaders(attributes).map(([name, value]) => headerLine(name, value));
-    const everyKey = anyKey ? headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address)) : '';
-    return this.publisher.publishOnce(eventSubject(address), data, head.join('') + ONCE + everyKey, TIMEOUT_MS, line);
+    return this.pass({ address, attributes: { ...attributes, extensions }, data });
   }
 
   /** Resolves when the event's body and the letter about it are durable. */

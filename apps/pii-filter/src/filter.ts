@@ -52,7 +52,7 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
   });
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const publisher = new AckedPublisher(nc);
-  const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher), () => true);
+  const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher));
   const filter = new EventFilter((event) => pool.judge(event), stores, metrics);
   let consumer: FilterConsumer | undefined = undefined;
   metrics.observe(jsm, () => consumer, policies);

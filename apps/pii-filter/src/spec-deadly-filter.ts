@@ -21,7 +21,7 @@ const nc = await connectNats({
 });
 const publisher = new AckedPublisher(nc);
 const jsm = await jetstreamManager(nc, { checkAPI: false });
-const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher), () => false);
+const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher));
 const key = Buffer.from(config.pseudonymKey, 'base64');
 const filter = new EventFilter(
   async (event) => {

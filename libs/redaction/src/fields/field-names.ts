@@ -101,7 +101,8 @@ export function meaningOf(field: string): FieldMeaning {
 }
 
 const NOTHING: FieldMeaning = { maybePerson: false, safe: false, personParent: false, normal: '', plain: false };
-const PLAIN = /^[A-Za-z_$][A-Za-z_$-]{0,39}$/;
+// No longer: a name of letters alone may be a credential whose random part happens to have no digit.
+const PLAIN = /^[A-Za-z_$][A-Za-z_$-]{0,23}$/;
 
 function readName(field: string): FieldMeaning {
   if (field.length > LONGEST_NAME || field.includes('[')) return NOTHING;
