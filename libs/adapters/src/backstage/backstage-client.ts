@@ -71,11 +71,14 @@ export class BackstageClient {
   }
 
   async #ask(request: Request): Promise<unknown> {
-    const { attributes, attempt, signal } = request;
-    const response = await this.#send(request);
-    const text = await boundedText(response, signal, () =>
+    const { caller, attributes, attempt, signal } = request;
+    const token = await this.#token(caller, signal);
+    const response = await this.#send(request, token);
+    const said = await boundedText(response, signal, () =>
       unknownEnding(attributes, `The answer of ${this.who} did not come whole`),
     );
+    // What is told and stored never holds the token, whatever an action repeats.
+    const text = said.replaceAll(token, '[token]');
     if (!response.ok) {
       const answer = { status: response.status, retryAfter: response.headers.get('retry-after'), body: text };
       throw refusal(this.who, answer, attributes, attempt);
@@ -87,9 +90,8 @@ export class BackstageClient {
     }
   }
 
-  async #send({ path, body, headers, caller, attributes, signal }: Request): Promise<Response> {
+  async #send({ path, body, headers, attributes, signal }: Request, token: string): Promise<Response> {
     const { url, timeout_ms: timeout } = this.site;
-    const token = await this.#token(caller, signal);
     const within = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
     try {
       return await fetch(url + path, {

@@ -390,6 +390,23 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
       expect(spec.effects()).not.toContain('strike down');
     }, 120_000);
 
+    it('are not there for a while as it starts, and a call then has done nothing and fails for nobody', async () => {
+      await open();
+      await spec.backstage.kill();
+      const started = spec.backstage.start();
+      const said = new Set<string>();
+      const done = await waitFor(
+        () =>
+          run('stagecraft.look', { what: 'early' }).catch((error: { retryable: boolean; message: string }) => {
+            said.add(`${error.message}: ${error.retryable ? 'again' : 'over'}`);
+          }),
+        { what: 'the action', timeoutMs: 60_000 },
+      );
+      await started;
+      expect(done).toMatchObject({ structuredContent: { done: 'early' } });
+      expect([...said].filter((text) => !text.endsWith(': again'))).toEqual([]);
+    }, 120_000);
+
     it('that it ends in the middle of may be tried again where that is harmless, and are in doubt otherwise', async () => {
       await open();
       for (const [name, ending] of [

@@ -56,6 +56,8 @@ export function refusal(
   const said = messageOf(answer.body);
   const message = said === undefined ? `${who} answered ${status}` : `${who}: ${said}`;
   if (status === 429 || status === 503) return notDone(message, undefined, retryAfterMs(answer.retryAfter));
+  // Nothing of Backstage has said this: it starts, and has no routes yet, or something in front of it does not find it.
+  if (status === 404 && said === undefined) return new ActionError(message, { code: 'not_found', retryable: true });
   // Backstage calls it the caller's mistake when the output of an action does not fit its own schema; the action has acted.
   if (status === 400 && said?.startsWith('Invalid output from action')) return new ActionError(message);
   if (status < 500 || status === 501) {
