@@ -1,12 +1,13 @@
 export {
   BUILT_IN_POLICY,
+  SECRETS_ONLY_POLICY,
   type DetectorAction,
   type FieldAction,
   type FieldRule,
   type Policy,
   type PolicySet,
 } from './policy/policy.js';
-export { PolicyError, parsePolicies } from './policy/parse-policy.js';
+export { ALL_DETECTORS, PolicyError, parsePolicies } from './policy/parse-policy.js';
 export { DEFAULT_LIMITS, REFUSALS, type Limits, type Refusal } from './limits.js';
 export type { ModelDetector, ModelSpan } from './model.js';
 export { tenantKey } from './pseudonyms.js';

@@ -93,10 +93,10 @@ export class Planner {
     this.#off = switchedOff(policy);
     this.#decodes = !this.#off.has('encoded');
     this.#named = !this.#off.has('field_names');
-    const most = settings.limits.findings;
-    this.#settings = { off: this.#off, strongOnly: false, most };
-    this.#strongSettings = { off: this.#off, strongOnly: true, most };
-    this.#keepSettings = { off: new Set([...OFF_WHERE_KEPT, ...this.#off]), strongOnly: true, most };
+    const shared = { most: settings.limits.findings, ...(policy.types && { types: policy.types }) };
+    this.#settings = { off: this.#off, strongOnly: false, ...shared };
+    this.#strongSettings = { off: this.#off, strongOnly: true, ...shared };
+    this.#keepSettings = { off: new Set([...OFF_WHERE_KEPT, ...this.#off]), strongOnly: true, ...shared };
   }
 
   planOf(event: Json): Plan {
@@ -168,7 +168,7 @@ export class Planner {
     if (around.secret) return this.#whole(text, 'SECRET', 'field_names', undefined);
     const meaning = meaningOf(field);
     const named = !this.#named ? undefined : this.#typeByField(text, around, meaning, parent);
-    if (named !== undefined) return this.#whole(text, named, 'field_names', undefined);
+    if (named !== undefined && this.#wanted(named)) return this.#whole(text, named, 'field_names', undefined);
     if (this.#decodes) {
       const inner = jsonWithin(text);
       if (inner !== undefined) return this.#json(text, inner, around, field, parent);
@@ -201,12 +201,13 @@ export class Planner {
     const meaning = meaningOf(field);
     if (
       meaning.type !== undefined &&
+      this.#wanted(meaning.type) &&
       numberFits(meaning.type, meaning.normal) &&
       valueFits(meaning.type, String(value))
     ) {
       return this.#whole(String(value), meaning.type, 'field_names', undefined);
     }
-    const long = value > 1e12 && !meaning.safe && !this.#off.has('card');
+    const long = value > 1e12 && !meaning.safe && !this.#off.has('card') && this.#wanted('CREDIT_CARD');
     if (long && Number.isSafeInteger(value) && isCard(String(value)))
       return this.#whole(String(value), 'CREDIT_CARD', 'card', undefined);
     return { kind: 'as_is', value };
@@ -273,6 +274,10 @@ export class Planner {
     if (isPlaceholder(text)) return { kind: 'as_is', value: text };
     const set = this.settings.policy.detectors.get(detector);
     return { kind: 'whole', text, type, detector, action: action ?? (set === 'redact' ? 'redact' : 'pseudonymise') };
+  }
+
+  #wanted(type: EntityType): boolean {
+    return this.settings.policy.types?.has(type) !== false;
   }
 
   #inside(around: Around): Around {

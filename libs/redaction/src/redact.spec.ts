@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DETECTOR_NAMES } from './detectors/index.js';
 import { redact, redactWithModel, type RedactOptions } from './redact.js';
 import { parsePolicies } from './policy/parse-policy.js';
+import { SECRETS_ONLY_POLICY } from './policy/policy.js';
 import type { Json } from './types.js';
 
 const OPTIONS: RedactOptions = { key: Buffer.alloc(32, 7), tenant: 'acme' };
@@ -268,6 +269,23 @@ describe('what a policy says of a detector', () => {
 
   it('is tested here for every detector that there is', () => {
     expect(samples.map(([name]) => name)).toEqual(DETECTOR_NAMES);
+  });
+});
+
+describe('a policy for credentials only', () => {
+  it('cuts them by name, by mark and by label, and leaves everything about persons', () => {
+    const kept = {
+      author: { name: 'Ada Curtain', email: 'ada@theatre.example' },
+      phone: 5551234567,
+      cardNumber: 4111111111111111,
+      total: 4111111111111111,
+      text: 'Call Ada Curtain at +44 20 7946 0958, name: Ben Limelight',
+    };
+    const secret = ['ghp', 'a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8'].join('_');
+    const cut = { password: 'hunter2', api_key: 'abcdef', note: `use ${secret}`, line: 'password: correct-horse-9' };
+    const after = ok({ ...kept, ...cut }, { policies: [SECRETS_ONLY_POLICY] });
+    expect(after).toMatchObject(kept);
+    for (const name of Object.keys(cut)) expect(after[name]).toMatch(/\[SECRET:/);
   });
 });
 

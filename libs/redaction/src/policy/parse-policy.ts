@@ -18,7 +18,7 @@ import {
 
 /** The parts of redaction besides the text detectors that a policy can set. */
 export const OTHER_DETECTORS = ['field_names', 'known_values', 'encoded', 'model'] as const;
-const ALL_DETECTORS: readonly string[] = [...DETECTOR_NAMES, ...OTHER_DETECTORS];
+export const ALL_DETECTORS: readonly string[] = [...DETECTOR_NAMES, ...OTHER_DETECTORS];
 const POLICY_KEYS = ['name', 'source', 'topic', 'mode', 'unlisted', 'fields', 'detectors', 'pseudonym_length'];
 const MOST_POLICIES = 1000;
 

@@ -29,6 +29,8 @@ export interface Policy {
   unlisted: (typeof UNLISTED)[number];
   fields: readonly FieldRule[];
   detectors: ReadonlyMap<string, DetectorAction>;
+  /** What is looked for; absent for everything. Rules for fields hold besides. */
+  types?: ReadonlySet<EntityType>;
   pseudonymLength: number;
 }
 
@@ -46,6 +48,9 @@ export const BUILT_IN_POLICY: Policy = {
   detectors: new Map(),
   pseudonymLength: 4,
 };
+
+/** For what goes to people, who may read about each other: credentials are cut, and nothing else is. */
+export const SECRETS_ONLY_POLICY: Policy = { ...BUILT_IN_POLICY, name: 'secrets-only', types: new Set(['SECRET']) };
 
 export function selectPolicy(policies: PolicySet, source: string, topic: string): Policy | undefined {
   return policies.find(

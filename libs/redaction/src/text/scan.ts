@@ -31,6 +31,8 @@ export interface ScanSettings {
   strongOnly: boolean;
   /** More spans of one detector are a refusal. */
   most: number;
+  /** What is looked for; absent for everything. */
+  types?: ReadonlySet<EntityType>;
   /** Other spans of this text, from a model. */
   extra?: readonly Span[];
 }
@@ -97,7 +99,7 @@ export function scan(
   return outsidePlaceholders(merge(found), text);
 }
 
-function detect(sample: Sample, { off, strongOnly, most }: ScanSettings): Span[] {
+function detect(sample: Sample, { off, strongOnly, most, types }: ScanSettings): Span[] {
   const { traits, text } = sample;
   const found: Span[] = [];
   if (isQuiet(traits, text, strongOnly)) return found;
@@ -107,7 +109,7 @@ function detect(sample: Sample, { off, strongOnly, most }: ScanSettings): Span[]
     if (off.has(detector.name)) continue;
     const spans = detector.detect(sample);
     if (spans.length > most) throw new RefusedError('too_many_findings');
-    for (const span of spans) if (span.end > span.start) found.push(span);
+    for (const span of spans) if (span.end > span.start && types?.has(span.type) !== false) found.push(span);
   }
   return found;
 }
