@@ -26,6 +26,14 @@ class Failed(Exception):
         self.body = {"code": code, "message": message, "retryable": retryable}
 
 
+class Asked(Exception):
+    """What `Command.ask` raises while the answers are not there: the handler is called again from its top when they are."""
+
+    def __init__(self, requests):
+        super().__init__("the caller is asked")
+        self.requests = requests
+
+
 class Cancelled(Exception):
     """Nobody wants the result any more."""
 
@@ -52,6 +60,13 @@ class Command:
     def progress(self, percent=None, message=None, stage=None):
         told = {"percent": percent, "message": message, "stage": stage}
         self._say({"status": "progress", **{k: v for k, v in told.items() if v is not None}})
+
+    def ask(self, **requests):
+        """The caller's answers by key. Ask before there is any effect, and always under the same keys."""
+        answers = self.envelope.get("answers", {})
+        if all(key in answers for key in requests):
+            return {key: answers[key] for key in requests}
+        raise Asked(requests)
 
     def sleep(self, seconds):
         """Waits; raises Cancelled as soon as the command is cancelled. Call it with 0 to look."""
@@ -158,6 +173,8 @@ class Service:
             body = {"status": "ok", "result": handler(command.envelope["args"], command)}
         except Failed as failure:
             body = {"status": "error", "error": failure.body}
+        except Asked as asked:
+            body = {"status": "input_required", "requests": asked.requests}
         except Cancelled:
             body = {"status": "error", "error": {"code": "cancelled", "message": "stopped"}}
         except Exception:

@@ -41,7 +41,11 @@ def count(args, command):
     description="Prints a line where the service runs. Printing twice prints two lines, so it is not idempotent.",
     input_schema={
         "type": "object",
-        "properties": {"line": {"type": "string"}, "pause_ms": {"type": "integer", "minimum": 0}},
+        "properties": {
+            "line": {"type": "string"},
+            "pause_ms": {"type": "integer", "minimum": 0},
+            "confirm": {"type": "boolean", "description": "ask the caller first"},
+        },
         "required": ["line"],
     },
     attributes={"destructive": False},
@@ -49,6 +53,11 @@ def count(args, command):
 def print_line(args, command):
     if "\n" in args["line"]:
         raise Failed("one line only", code="not_one_line")
+    if args.get("confirm"):
+        schema = {"type": "object", "properties": {}}
+        question = {"method": "elicitation/create", "params": {"message": "Print it?", "requestedSchema": schema}}
+        if command.ask(confirm=question)["confirm"]["action"] != "accept":
+            raise Failed("The caller did not agree", code="not_confirmed")
     print(args["line"], flush=True)
     command.progress(percent=50, message="printed")
     command.sleep(args.get("pause_ms", 0) / 1000)

@@ -323,7 +323,7 @@ export class CommandRunner {
         correlation_id: command.correlation_id,
         ...(error.rpcCode !== undefined && { rpc_code: error.rpcCode }),
       };
-      return { kind: error.retryable ? 'retryable' : 'failed', error: body };
+      return { kind: error.retryable && !error.final ? 'retryable' : 'failed', error: body };
     }
     // What a handler throws unforeseen may hold anything, in its message too: the caller gets a code, the log where it happened.
     // A handler that was told to stop and did is none of it.

@@ -92,15 +92,25 @@ export class ActionError extends Error {
   readonly rpcCode: number | undefined;
   /** Another attempt has no chance before; the pause of the policy holds where it is longer. */
   readonly retryAfterMs: number | undefined;
+  /** The command ends with it, and it is for the caller to come again where it is retryable. */
+  readonly final: boolean;
   constructor(
     message: string,
-    options: { code?: string; retryable?: boolean; rpcCode?: number; retryAfterMs?: number; cause?: unknown } = {},
+    options: {
+      code?: string;
+      retryable?: boolean;
+      rpcCode?: number;
+      retryAfterMs?: number;
+      final?: boolean;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code ?? 'action_failed';
     this.retryable = options.retryable ?? false;
     this.rpcCode = options.rpcCode;
     this.retryAfterMs = options.retryAfterMs;
+    this.final = options.final ?? false;
   }
 }
 

@@ -32,14 +32,6 @@ export function unknownEnding(attributes: Partial<ActionAttributes>, message: st
   return new ActionError(message, harmless ? { retryable: true, cause } : { code: 'in_doubt', cause });
 }
 
-const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
-
-/** Did a `fetch` fail before there was a connection? Then the far side cannot have seen the request. */
-export function neverConnected(error: unknown): boolean {
-  const { code } = ((error as Error | undefined)?.cause ?? {}) as { code?: string };
-  return code !== undefined && NO_CONNECTION.has(code);
-}
-
 /** What a handler did not foresee leaves the far side in an unknown state too, and must not be retried as if it had not. */
 export function guarded(attributes: Partial<ActionAttributes>, run: Handler<JsonObject>): Handler<JsonObject> {
   return async (args: JsonObject, context: ActionContext): Promise<ActionReturn> => {

@@ -13,8 +13,16 @@ export interface SpecClient {
   close(): Promise<void>;
 }
 
-export async function connectClient({ mcp_url: url, token }: ReadyFile): Promise<SpecClient> {
-  const client = new Client({ name: 'spec', version: '1' }, { versionNegotiation: { mode: 'auto' } });
+/** `answer` is what the human at the client says when asked. */
+export async function connectClient(
+  { mcp_url: url, token }: ReadyFile,
+  answer?: () => { action: 'accept' | 'decline'; content?: Record<string, boolean> },
+): Promise<SpecClient> {
+  const client = new Client(
+    { name: 'spec', version: '1' },
+    { versionNegotiation: { mode: 'auto' }, ...(answer && { capabilities: { elicitation: { form: {} } } }) },
+  );
+  if (answer) client.setRequestHandler('elicitation/create', async () => answer());
   const headers = { Authorization: `Bearer ${token}` };
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
   const heard: SpecClient['heard'] = [];

@@ -46,6 +46,7 @@ export const ERROR_CODES = {
     httpStatus: 500,
     title: 'The command was interrupted, and whether it had its effect is not known',
   },
+  rate_limited: { retryable: true, httpStatus: 429, title: 'A budget is used up; come again when it has room' },
   overloaded: { retryable: true, httpStatus: 503, title: 'A limit is reached; try again later' },
   unavailable: { retryable: true, httpStatus: 503, title: 'The command could not be accepted now' },
   internal: { retryable: false, httpStatus: 500, title: 'An unexpected fault inside Callboard' },

@@ -14,8 +14,11 @@ export {
   progressText,
   readFarSideAnswer,
   readFarSideProgress,
+  readFarSideQuestion,
   type FarSideAnswer,
+  type FarSideError,
   type FarSideProgress,
+  type FarSideQuestion,
 } from './far-side.js';
 export {
   EVENT_SUBJECTS,

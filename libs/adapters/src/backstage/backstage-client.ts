@@ -4,7 +4,8 @@
  */
 import { ActionError, type ActionAttributes, type ActionContext } from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
-import { neverConnected, notDone, unknownEnding } from '../endings.js';
+import { neverConnected } from '@callboard/http';
+import { notDone, unknownEnding } from '../endings.js';
 import { boundedText, commandHeaders } from '../far-http.js';
 import { refusal } from './refusal.js';
 import type { BackstageSite } from './site.js';

@@ -8,6 +8,7 @@ import {
   type ActionReturn,
 } from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
+import { neverConnected } from '@callboard/http';
 import {
   ProtocolError,
   SdkError,
@@ -18,7 +19,7 @@ import {
 } from '@modelcontextprotocol/client';
 import type { ActionSettings } from '../action-settings.js';
 import { AdapterFileError, type McpServer } from '../adapter-file.js';
-import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
+import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
 import { toDraft2020 } from '../json-schema.js';
 import { BROKEN_STREAM, type DownstreamServer } from './downstream-server.js';
 import type { Pin, PinnedTool } from './pin.js';

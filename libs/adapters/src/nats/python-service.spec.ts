@@ -87,6 +87,25 @@ describeWith([PYTHON], 'a service in plain Python', () => {
     expect(errorOf(result)).toMatchObject({ code: 'not_one_line', message: 'one line only', retryable: false });
   }, 60_000);
 
+  it('asks the human at the client, and is called again with the answer', async () => {
+    const python = startPython('words-1');
+    await untilListed();
+    const says = { action: 'decline' } as { action: 'accept' | 'decline' };
+    const asked = await connectClient(stack.ready, () => says);
+    try {
+      const declined = await asked.call('words.print', { line: 'asked', confirm: true });
+      expect(errorOf(declined)).toMatchObject({ code: 'not_confirmed' });
+      says.action = 'accept';
+      expect((await asked.call('words.print', { line: 'asked', confirm: true })).isError).toBeFalsy();
+      expect(errorOf(await client.call('words.print', { line: 'asked', confirm: true }))).toMatchObject({
+        code: 'input_unavailable',
+      });
+      expect(python.lines()).toEqual(['asked']);
+    } finally {
+      await asked.close();
+    }
+  }, 60_000);
+
   it('is told when the deadline has passed, and the key goes on as soon as it has stopped', async () => {
     const python = startPython('words-1');
     await untilListed();

@@ -6,6 +6,9 @@
  * `{"status":"ok","result"}` or `{"status":"error","error"}`, which is acknowledged when it was sent as a request. That a command is
  * cancelled, or its time is over, is told to every process at `<subject>.cancel`.
  *
+ * `{"status":"input_required","requests"}` in place of an answer asks the caller. The process is free meanwhile; when all is answered the
+ * command is sent once more, to any instance, with all answers so far as its member `answers`.
+ *
  * An instance that dies takes its heartbeat with it. When all that may have the command are gone from the registry, nobody will answer
  * any more, and the attempt ends. Not guaranteed: that a process which hangs, and still beats, is noticed before the deadline.
  */
@@ -19,8 +22,10 @@ import {
   progressText,
   readFarSideAnswer,
   readFarSideProgress,
+  readFarSideQuestion,
   type FarSideAnswer,
   type FarSideProgress,
+  type FarSideQuestion,
   type JsonObject,
 } from '@callboard/envelope';
 import { inboxPrefix } from '@callboard/jetstream';
@@ -40,6 +45,7 @@ export interface ServiceRequests {
 /** What is heard of a command that was sent. */
 type Heard =
   | { kind: 'answer'; answer: FarSideAnswer }
+  | { kind: 'question'; question: FarSideQuestion }
   /** No process listens at the subject. */
   | { kind: 'nobody' }
   /** Whoever may have it will not answer any more. */
@@ -50,6 +56,8 @@ const NO_RESPONDERS = 503;
 const LOOK_AT_REGISTRY_MS = 1_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
+/** A process that asks more often than this is asking in circles. */
+const MOST_ROUNDS = 16;
 /** How long a process may take to stop what was cancelled; until then the key waits. */
 const STOP_MS = 5_000;
 
@@ -75,6 +83,8 @@ class ServiceRequest {
   #holders: string[] = [];
   #accepted = false;
   #percent = 0;
+  /** What the caller has answered so far. */
+  #answers: Record<string, JsonObject> = {};
   #tell: (heard: Heard) => void = () => undefined;
 
   constructor(
@@ -107,11 +117,17 @@ class ServiceRequest {
   /** @throws ActionError when there is no answer, sorted by what the far side may have done */
   async answer(): Promise<FarSideAnswer> {
     const { id, attributes } = this.action;
+    let rounds = 0;
     for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(LONGEST_PAUSE_MS, wait * 2)) {
       const heard = await this.#send();
       switch (heard.kind) {
         case 'answer':
           return heard.answer;
+        case 'question':
+          if (++rounds > MOST_ROUNDS) return unreadable(`it asked more than ${MOST_ROUNDS} times`);
+          Object.assign(this.#answers, await this.context.ask(heard.question.requests));
+          wait = FIRST_PAUSE_MS / 2;
+          break;
         case 'lost':
           throw unknownEnding(attributes, `The process that had ${id} is gone`);
         case 'aborted':
@@ -131,10 +147,16 @@ class ServiceRequest {
   #send(): Promise<Heard> {
     if (this.context.signal.aborted) return Promise.resolve({ kind: 'aborted' });
     this.#holders = [...this.shared.instances.announcers(this.action.id)];
+    this.#accepted = false;
     const heard = this.#next();
-    const data = Buffer.from(JSON.stringify(this.context.command));
+    const data = Buffer.from(JSON.stringify(this.#command()));
     this.shared.nc.publish(this.#subject, data, { reply: this.#inbox, headers: headersFor(this.context) });
     return heard;
+  }
+
+  #command(): object {
+    const { command } = this.context;
+    return Object.keys(this.#answers).length === 0 ? command : { ...command, answers: this.#answers };
   }
 
   /** Tells the process to stop, and waits a little for what it says then: its effect could still come. */
@@ -169,13 +191,11 @@ class ServiceRequest {
       if (said?.['status'] === 'accepted') return this.#accept(said['instance']);
       this.#accepted = true;
       if (said?.['status'] === 'progress') return this.#report(readFarSideProgress(said));
-      this.#tell({ kind: 'answer', answer: readFarSideAnswer(said) });
+      if (said?.['status'] === 'input_required') this.#tell({ kind: 'question', question: readFarSideQuestion(said) });
+      else this.#tell({ kind: 'answer', answer: readFarSideAnswer(said) });
     } catch (error) {
       const what = error instanceof CallboardError ? error.message : 'it is not JSON';
-      this.#tell({
-        kind: 'answer',
-        answer: { status: 'error', error: { message: `The answer cannot be read: ${what}` } },
-      });
+      this.#tell({ kind: 'answer', answer: unreadable(what) });
     }
     if (message.reply) message.respond();
   }
@@ -191,6 +211,10 @@ class ServiceRequest {
     const holder = this.#holders.filter((key) => key.endsWith(`.${encodeToken(instance)}`));
     if (holder.length > 0) this.#holders = holder;
   }
+}
+
+function unreadable(what: string): FarSideAnswer {
+  return { status: 'error', error: { message: `The answer cannot be read: ${what}` } };
 }
 
 function headersFor({ command, attempt, fence, idempotencyKey }: ActionContext): MsgHdrs {

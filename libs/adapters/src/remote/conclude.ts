@@ -5,10 +5,18 @@ import type { FarSideAnswer, JsonObject } from '@callboard/envelope';
 /** @throws ActionError when the far side says that it failed */
 export function conclude(answer: FarSideAnswer): ActionReturn {
   if (answer.status === 'ok') return toReturn(answer.result);
-  const { code, message = 'The far side reported a failure', retryable } = answer.error;
+  const {
+    code,
+    message = 'The far side reported a failure',
+    retryable,
+    retry_after_ms: retryAfterMs,
+    final,
+  } = answer.error;
   throw new ActionError(message, {
     ...(code !== undefined && { code }),
     ...(retryable !== undefined && { retryable }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(final !== undefined && { final }),
   });
 }
 

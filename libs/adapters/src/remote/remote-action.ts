@@ -14,8 +14,9 @@ import {
   type Reconciled,
 } from '@callboard/actions';
 import { callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
+import { neverConnected } from '@callboard/http';
 import { AdapterFileError, type HttpTarget, type RemoteAction } from '../adapter-file.js';
-import { adapterRetry, guarded, neverConnected, notDone, unknownEnding } from '../endings.js';
+import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
 import { boundedText, commandHeaders } from '../far-http.js';
 import { conclude, toReturn } from './conclude.js';
 import type { Handovers, Standing } from './handovers.js';

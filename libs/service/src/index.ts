@@ -1,0 +1,1 @@
+export { ActionService, type ActionServiceOptions } from './action-service.js';
