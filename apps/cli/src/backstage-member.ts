@@ -1,6 +1,6 @@
 /**
- * The Backstage that `--backstage` puts beside the stack: a real one, with Callboard's plug-in installed, and its events bus as a source of the
- * ingestors. For trying things and for tests; it keeps everything in memory.
+ * The Backstage that `--backstage` puts beside the stack: a real one, with Callboard's plug-in installed, its events bus as a source of the
+ * ingestors, and its users as recipients of the notifiers. For trying things and for tests; it keeps everything in memory.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import type { Launch } from './member.js';
 /** What the plug-in does not take: see the fixture's `app-config.callboard.yaml`. */
 const BUS_TOPICS = ['scenery'];
 const TOKEN_FILE = 'events-token';
+const NOTIFICATIONS_TOKEN_FILE = 'notifications-token';
 
 export class BackstageMember {
   private constructor(
@@ -25,6 +26,7 @@ export class BackstageMember {
     private readonly pluginFolder: string,
     private readonly port: number,
     private readonly sourcesFile: string,
+    private readonly notificationsTokenFile: string,
   ) {}
 
   /** Installs what is needed. The first time takes a minute or two. */
@@ -43,7 +45,9 @@ export class BackstageMember {
       topics: BUS_TOPICS,
     };
     await writeSecret(sourcesFile, JSON.stringify({ sources: [bus] }));
-    return new BackstageMember(tokens, modules, pluginFolder, port, sourcesFile);
+    const notificationsTokenFile = join(folder, NOTIFICATIONS_TOKEN_FILE);
+    await writeSecret(notificationsTokenFile, tokens.notifications);
+    return new BackstageMember(tokens, modules, pluginFolder, port, sourcesFile, notificationsTokenFile);
   }
 
   start(nats: RunningNatsServer, { onLine, onSpawn, signal }: Launch): Promise<RunningBackstage> {
@@ -56,6 +60,13 @@ export class BackstageMember {
       onSpawn,
       signal,
     });
+  }
+
+  notifierEnv(): NodeJS.ProcessEnv {
+    return {
+      CALLBOARD_BACKSTAGE_URL: `http://127.0.0.1:${this.port}`,
+      CALLBOARD_BACKSTAGE_NOTIFICATIONS_TOKEN_FILE: this.notificationsTokenFile,
+    };
   }
 
   /** For the ingestors, beside the sources file that they have. */

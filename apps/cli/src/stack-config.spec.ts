@@ -61,7 +61,7 @@ describe('the configuration file', () => {
   it('is refused with the name of a key that does not exist, and the keys that do', () => {
     expect(wrong('prot: 1')).toBe(`stack.yaml: there is no key prot. Known keys: ${CONFIG_KEYS.join(', ')}`);
     expect(wrong('nats: { prot: 1 }')).toMatch(/^stack\.yaml: there is no key nats\.prot\./);
-    expect(wrong('replicas: { notifier: 2 }')).toBe(
+    expect(wrong('replicas: { prompter: 2 }')).toBe(
       `stack.yaml: replicas names an app that does not exist; the apps are ${APPS.join(', ')}`,
     );
   });

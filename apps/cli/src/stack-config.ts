@@ -9,7 +9,7 @@ import { parseDocument } from 'yaml';
 import { Failure, messageOf } from './failure.js';
 
 /** In the order in which they are stopped: whoever takes something in before those who deal with it. */
-export const APPS = ['mcp-frontend', 'action-runner', 'event-ingestor', 'pii-filter'] as const;
+export const APPS = ['mcp-frontend', 'action-runner', 'notifier', 'event-ingestor', 'pii-filter'] as const;
 export type AppName = (typeof APPS)[number];
 
 export interface StackConfig {
@@ -33,6 +33,8 @@ export interface StackConfig {
   adapters?: string;
   /** The sources file of the ingestors; absent when there is none. */
   sources?: string;
+  /** The file of the notifiers; absent when there are none, because there is no Backstage to notify. */
+  notifications?: string;
   /** The policy file of the filters; absent for all detectors everywhere. */
   redactionPolicy?: string;
   /** More environment variables of an app. */
@@ -42,7 +44,7 @@ export interface StackConfig {
 export const DEFAULT_CONFIG: StackConfig = {
   port: 3333,
   ingestPort: 0,
-  replicas: { 'mcp-frontend': 1, 'action-runner': 1, 'event-ingestor': 1, 'pii-filter': 1 },
+  replicas: { 'mcp-frontend': 1, 'action-runner': 1, notifier: 1, 'event-ingestor': 1, 'pii-filter': 1 },
   nats: { port: 0, syncInterval: 'always', minFreeBytes: 256 * 1024 ** 2 },
   topology: {},
   env: {},
@@ -67,6 +69,7 @@ const KEYS: Record<string, (value: unknown, into: StackConfig) => void> = {
   action_modules: (value, into) => (into.actionModules = listOf(text)(value)),
   adapters: (value, into) => (into.adapters = text(value)),
   sources: (value, into) => (into.sources = text(value)),
+  notifications: (value, into) => (into.notifications = text(value)),
   redaction_policy: (value, into) => (into.redactionPolicy = text(value)),
   env: (value, into) => Object.assign(into.env, mapOf(appName, mapOf(variableName, text))(value)),
 };

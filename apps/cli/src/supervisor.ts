@@ -4,7 +4,8 @@
  * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
  * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
  * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then runners, then
- * ingestors, then filters, then Backstage where there is one, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
+ * notifiers, which are there only when there is somebody to notify, then ingestors, then filters, then Backstage where there is one, then
+ * nats-server. Not guaranteed: that a process which hangs without dying is replaced.
  */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -48,6 +49,7 @@ const HOST = '127.0.0.1';
 const DRAIN_MS: Record<AppName, number> = {
   'mcp-frontend': 10_000,
   'action-runner': 20_000,
+  notifier: 10_000,
   'event-ingestor': 10_000,
   'pii-filter': 10_000,
 };
@@ -152,8 +154,9 @@ export class Stack {
       // Before the ingestors, which would find no bus and come back later.
       await member.begin();
     }
-    say(`starting ${APPS.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
-    for (const app of APPS) {
+    const apps = APPS.filter((app) => app !== 'notifier' || this.#hasBackstage());
+    say(`starting ${apps.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
+    for (const app of apps) {
       const instances = Array.from({ length: config.replicas[app] }, (_, i) => `${app}-${i + 1}`);
       this.#apps.set(
         app,
@@ -164,6 +167,13 @@ export class Stack {
     this.#phase = 'ready';
     await this.#writeReady();
     this.#disk.start();
+  }
+
+  /** Is there somebody to notify? A tool that cannot work is not shown. */
+  #hasBackstage(): boolean {
+    const { notifications, env } = this.options.config;
+    const url = env.notifier?.['CALLBOARD_BACKSTAGE_URL'] ?? process.env['CALLBOARD_BACKSTAGE_URL'];
+    return this.#backstage !== undefined || Boolean(notifications ?? url);
   }
 
   /** Those who take in what must be stored. */
@@ -239,6 +249,10 @@ export class Stack {
         CALLBOARD_RESULTS_KEY: this.#secrets.resultsKey,
         ...(config.adapters && { CALLBOARD_ADAPTERS: config.adapters }),
         ...(config.actionModules && { CALLBOARD_ACTION_MODULES: config.actionModules.join(',') }),
+      },
+      notifier: {
+        ...this.#backstage?.is.notifierEnv(),
+        ...(config.notifications && { CALLBOARD_NOTIFICATIONS: config.notifications }),
       },
       'event-ingestor': {
         CALLBOARD_HTTP_HOST: HOST,

@@ -4,10 +4,9 @@
  * Secrets are not written into the file. `{ env: NAME }` or `{ file: PATH }` says where one is; one that is not there is a mistake like any
  * other. Where a list of them is given, each is good: so that a new one can be put beside an old one before the sender changes.
  */
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { YamlFile, httpUrl, record, shapeOf } from '@callboard/config';
+import { SecretReader, YamlFile, httpUrl, record, secretRef, shapeOf, type SecretRef } from '@callboard/config';
 import { SOURCE_NAME, TOPIC } from '@callboard/events';
 
 interface SourceBase {
@@ -57,8 +56,6 @@ export class SourcesError extends Error {
   override readonly name = 'SourcesError';
 }
 
-type SecretRef = { env: string } | { file: string };
-
 interface WrittenBase {
   name: string;
   tenant: string;
@@ -83,11 +80,10 @@ interface WrittenBus extends WrittenBase {
 }
 
 const text = { type: 'string', minLength: 1 };
-const secret = { type: 'object', properties: { env: text, file: text }, additionalProperties: false };
 const secrets = {
   if: { type: 'array' },
-  then: { type: 'array', items: secret, minItems: 1, maxItems: 8 },
-  else: secret,
+  then: { type: 'array', items: secretRef, minItems: 1, maxItems: 8 },
+  else: secretRef,
 };
 const pointer = { type: 'string', pattern: '^(/[^/]*)+$', maxLength: 256 };
 const base = {
@@ -140,7 +136,7 @@ const BACKSTAGE_BUS = shapeOf<WrittenBus>(
       ...base,
       type: type('backstage_bus'),
       base_url: httpUrl,
-      token: secret,
+      token: secretRef,
       topics: { type: 'array', items: { type: 'string', pattern: TOPIC.source }, minItems: 1, maxItems: 256 },
       subscription_id: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,128}$', default: 'callboard' },
     },
@@ -251,36 +247,4 @@ function standardKey(value: string): Uint8Array | undefined {
   const base64 = value.replace(/^whsec_/, '');
   const key = Buffer.from(base64, 'base64');
   return key.toString('base64') === base64 && key.length >= 24 && key.length <= 64 ? key : undefined;
-}
-
-/** Finds what the file only names. */
-class SecretReader {
-  constructor(
-    private readonly yaml: YamlFile,
-    private readonly folder: string,
-    private readonly env: NodeJS.ProcessEnv,
-  ) {}
-
-  all(place: Place, refs: SecretRef | SecretRef[]): string[] {
-    return Array.isArray(refs) ? refs.map((ref, i) => this.#read([...place, i], ref)) : [this.#read(place, refs)];
-  }
-
-  #read(place: Place, ref: SecretRef): string {
-    if ('env' in ref === 'file' in ref) {
-      throw this.yaml.mistake(place, 'must have one of env and file: where the secret is');
-    }
-    if ('env' in ref) {
-      const value = this.env[ref.env];
-      if (value) return value;
-      throw this.yaml.mistake([...place, 'env'], 'names an environment variable that is not set');
-    }
-    let value: string;
-    try {
-      value = readFileSync(resolve(this.folder, ref.file), 'utf8').trim();
-    } catch {
-      throw this.yaml.mistake([...place, 'file'], 'names a file that cannot be read');
-    }
-    if (value !== '') return value;
-    throw this.yaml.mistake([...place, 'file'], 'names a file that is empty');
-  }
 }

@@ -1,2 +1,3 @@
 export { ConfigError, FromEnv, describeConfig, loadConfig, type ConfigVariable } from './load-config.js';
+export { SecretReader, secretRef, type SecretRef } from './secret-refs.js';
 export { YamlFile, httpUrl, record, shapeOf, type Shape } from './yaml-file.js';

@@ -32,6 +32,7 @@ const configs = async () =>
 describe('the topology', () => {
   it('is named as operators know it', () => {
     expect(declared.streams.map(({ config }) => config.name).sort()).toEqual([
+      'BUDGETS',
       'COMMANDS',
       'DEAD_LETTERS',
       'DISPATCH',
@@ -56,6 +57,7 @@ describe('the topology', () => {
       'eda',
       'event-ingestor',
       'mcp-frontend',
+      'notifier',
       'operator',
       'pii-filter',
       'provisioner',

@@ -10,6 +10,7 @@ export {
   type Submission,
   type SubmitOptions,
 } from './command-client.js';
+export { publishTogether, type ConditionalMessage } from './atomic-batch.js';
 export { AttemptLog } from './attempt-log.js';
 export { Bell } from './bell.js';
 export { CommandConsumer, type CommandConsumerOptions } from './command-consumer.js';

@@ -34,6 +34,7 @@ export const STREAM = {
   eventsRaw: 'EVENTS_RAW',
   eventsHeld: 'EVENTS_HELD',
   events: 'EVENTS',
+  budgets: 'BUDGETS',
 } as const;
 
 export const BUCKET = {
@@ -61,6 +62,9 @@ export const TICKS_CONSUMER = 'ticks';
 
 /** What the operator asks of the privacy filter: `ctl.pii-filter.<verb>`. */
 export const FILTER_VERBS = 'ctl.pii-filter.*';
+
+/** Where the notifier takes its commands, and hears that they are cancelled. */
+const NOTIFIER_SUBJECTS = ['svc.notifications', 'svc.notifications.>'];
 
 /** Priority group of a partition's consumer: only the pinned owner is served. */
 export const OWNER_GROUP = 'owner';
@@ -124,7 +128,7 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
   const streams = [
     ...[commands(options), outcomes(options), progress(options), dispatch(options)],
     ...[sessions(options), deadLetters(options), schedules(options)],
-    ...[eventsRaw(options), eventsHeld(options), events(options)],
+    ...[eventsRaw(options), eventsHeld(options), events(options), budgets(options)],
   ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
   return { options, streams, users: users(streams) };
@@ -387,6 +391,25 @@ function events(options: TopologyOptions): DeclaredStream {
   };
 }
 
+/** What a notification has taken from one budget, and that it has; see `BudgetLedger`. */
+const BUDGET_SUBJECTS = ['budget.>', 'taken.*.*'];
+
+function budgets(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.budgets,
+      description: 'How much of each budget of notifications is used up, and by which commands',
+      subjects: BUDGET_SUBJECTS,
+      max_msgs_per_subject: 1,
+      // Each message says itself when it may go.
+      max_age: 0,
+      max_bytes: Math.min(options.maxBytes, 256 * 1024 ** 2),
+      allow_msg_ttl: true,
+    },
+  };
+}
+
 function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStream {
   return {
     config: {
@@ -553,10 +576,26 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       responds: true,
     },
     {
+      // Serves actions as the processes of others do, and under a name that they cannot take.
+      name: 'notifier',
+      publish: {
+        allow: [
+          `$KV.${BUCKET.actions}.services.notifier.>`,
+          `$KV.${BUCKET.actions}.catalogs.>`,
+          ...reads(`KV_${BUCKET.actions}`),
+          // Answers the runner that asked.
+          inbox('action-runner'),
+          ...BUDGET_SUBJECTS,
+          ...api(`STREAM.MSG.GET.${STREAM.budgets}`),
+        ],
+      },
+      subscribe: { allow: [inbox('notifier'), ...NOTIFIER_SUBJECTS] },
+    },
+    {
       // A process that is not ours: announces its actions, takes their commands, answers the runner that asked.
       name: 'service',
       publish: { allow: [`$KV.${BUCKET.actions}.remote.>`, inbox('action-runner')] },
-      subscribe: { allow: [inbox('service'), 'svc.>'] },
+      subscribe: { allow: [inbox('service'), 'svc.>'], deny: NOTIFIER_SUBJECTS },
     },
     {
       // A far side that takes its commands from a queue, such as Event-Driven Ansible; it reports over HTTP.

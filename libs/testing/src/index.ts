@@ -1,6 +1,7 @@
 export { BACKSTAGE, GIT, JAVA, PYTHON, PYTHON_WITH_VENV, describeWith, type Program } from './describe-with.js';
 export { installLocked, telling } from './install-once.js';
 export { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders } from './raw-http.js';
+export { type Signals } from './backstage-signals.js';
 export { startBackstage, type TestBackstage, type TestBackstageOptions } from './test-backstage.js';
 export { RedactedEvents, type SpecEvent } from './redacted-events.js';
 export { readRawEvents, type RawEvent } from './raw-events.js';

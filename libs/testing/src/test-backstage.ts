@@ -6,12 +6,18 @@ import {
   type BackstageTokens,
   type RunningBackstage,
 } from '@callboard/backstage-server';
+import { listenToSignals, type Signals } from './backstage-signals.js';
+import { BackstageUsers } from './backstage-users.js';
 
 /** A real Backstage on a port of its own; its events bus is kept in memory, as with any database but PostgreSQL. */
 export interface TestBackstage {
   readonly url: string;
   readonly tokens: BackstageTokens;
   readonly pid: number;
+  /** Of a signed-in user, and of whatever else is the user's. */
+  userToken(userRef: string, ownership?: string[]): string;
+  /** What is pushed to the browser of a user from now on. */
+  signals(userRef: string, channel: string): Promise<Signals>;
   /** Everything that it has printed. */
   output(): string;
   /** What a webhook does: posts an event to the HTTP ingress, and returns the status of the answer. */
@@ -34,9 +40,11 @@ export async function startBackstage(options: TestBackstageOptions = {}): Promis
   const modules = await installBackstage((line) => process.stderr.write(`${line}\n`));
   const token = () => randomBytes(24).toString('base64url');
   const tokens = { events: token(), notifications: token(), catalog: token() };
+  const users = await BackstageUsers.create();
+  const configFiles = [users.configFile, ...(options.configFiles ?? [])];
   let output = '';
   const onLine = (line: string) => void (output += `${line}\n`);
-  const launch = (port: number) => startBackstageServer({ ...options, modules, tokens, port, onLine });
+  const launch = (port: number) => startBackstageServer({ ...options, modules, tokens, port, onLine, configFiles });
   let server: RunningBackstage = await launch(0);
   const { url, port } = server;
 
@@ -55,6 +63,8 @@ export async function startBackstage(options: TestBackstageOptions = {}): Promis
     get pid() {
       return server.pid;
     },
+    userToken: (userRef, ownership) => users.token(url, userRef, ownership),
+    signals: (userRef, channel) => listenToSignals(modules, url, users.token(url, userRef), channel),
     output: () => output,
     post: (topic, payload, headers = {}) => send(`http/${topic}`, payload, headers),
     publish: (topic, payload) =>
@@ -66,6 +76,9 @@ export async function startBackstage(options: TestBackstageOptions = {}): Promis
     start: async () => {
       server = await launch(port);
     },
-    dispose: () => server.stop(),
+    dispose: async () => {
+      await server.stop();
+      await users.dispose();
+    },
   };
 }

@@ -1,0 +1,60 @@
+import { BUCKET, KeyValueStore, connectNats, watchConnection } from '@callboard/jetstream';
+import { ActionService } from '@callboard/service';
+import { OpsServer, type Logger } from '@callboard/telemetry';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { BudgetLedger } from './budgets/budget-ledger.js';
+import type { NotifierConfig } from './config.js';
+import { Delivery } from './delivery.js';
+import { NotifierMetrics } from './metrics.js';
+import { readSettings } from './notifications-file.js';
+import { Notifier, SUBJECT } from './notify.js';
+import { Slots } from './slots.js';
+
+/** Everything a notifier is made of, wired by hand. */
+export interface RunningNotifier {
+  ops: OpsServer;
+  /** Ends what is begun, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+const SERVICE = 'notifier';
+
+export async function createNotifier(
+  config: NotifierConfig,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+): Promise<RunningNotifier> {
+  const settings = await readSettings(config, env);
+  const nc = await connectNats({
+    servers: config.natsUrl,
+    user: 'notifier',
+    name: config.instance,
+    ...(config.natsCreds && { credsFile: config.natsCreds }),
+  });
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const metrics = new NotifierMetrics(settings.budgets.map(({ name }) => name));
+  const ledger = new BudgetLedger(nc, jsm, (error) =>
+    log.warn({ err: error }, 'the budgets could not be read or written; trying again'),
+  );
+  const delivery = new Delivery(new Slots(config.concurrency), config.timeoutMs, (reason) => {
+    metrics.again();
+    log.warn({ reason }, 'Backstage did not take a notification; trying again');
+  });
+  const notifier = new Notifier(settings, ledger, delivery, metrics, log);
+  const service = await ActionService.start(nc, await KeyValueStore.open(nc, BUCKET.actions), {
+    service: SERVICE,
+    place: config.instance,
+    actions: notifier.actions(),
+    subject: SUBJECT,
+    maxCommands: config.maxCommands,
+    onError: (error, command) => log.warn({ err: error, ...command }, 'the notifier met an error and goes on'),
+  });
+  metrics.observe(() => service.running);
+  return {
+    ops: new OpsServer({ host: config.opsHost, port: config.opsPort, readiness: watchConnection(nc) }),
+    stop: async () => {
+      await service.drain(config.drainTimeoutMs);
+      await nc.drain();
+    },
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * The life of a notification. Read `#send` top to bottom: read, clean, permit, ask, take from the budgets, deliver.
+ *
+ * It may be run again from the top after a crash, whatever had been done: it is read and cleaned in the same way, what was asked is
+ * answered, what was taken is on record, and what was delivered is updated. `#ended` is the one place where every ending is known.
+ */
+import { ActionError, ActionSet, defineAction, type ActionContext, type ActionDefinition } from '@callboard/actions';
+import type { JsonObject } from '@callboard/envelope';
+import type { Logger } from '@callboard/telemetry';
+import type { z } from 'zod';
+import type { BudgetLedger, Taken } from './budgets/budget-ledger.js';
+import { budgetsFor } from './budgets/budget-rules.js';
+import { Cleaner, type Cleaned } from './cleaner.js';
+import { NotDelivered, type Delivery } from './delivery.js';
+import type { Ending, NotifierMetrics } from './metrics.js';
+import { SEVERITIES, notificationInput, readNotification, type Notification } from './notification.js';
+import type { NotificationSettings } from './notifications-file.js';
+
+export const SUBJECT = 'svc.notifications.send';
+const DEADLINE_MS = 600_000;
+/** Of the runner, at processes that die: what Backstage does is dealt with here. */
+const RETRY = { max_attempts: 100, backoff_ms: 200, max_backoff_ms: 5_000 };
+const MOST_TITLE_CHARS_ASKED = 120;
+
+type Args = z.infer<typeof notificationInput>;
+
+export class Notifier {
+  readonly #cleaner: Cleaner;
+
+  constructor(
+    private readonly settings: NotificationSettings,
+    private readonly ledger: BudgetLedger,
+    private readonly delivery: Delivery,
+    private readonly metrics: NotifierMetrics,
+    private readonly log: Logger,
+  ) {
+    this.#cleaner = new Cleaner(settings.cleaning);
+  }
+
+  actions(): ActionSet {
+    const action = defineAction({
+      id: 'notifications.send',
+      title: 'Send a Backstage notification',
+      description:
+        'Sends a notification to users, groups or owners of entities in Backstage. It is there once, however often the call is repeated with its idempotency key.',
+      input: notificationInput,
+      attributes: { destructive: false, idempotent: true },
+      deadlineMs: DEADLINE_MS,
+      retry: RETRY,
+      run: (args, context) => this.send(args, context),
+    });
+    const bound: ActionDefinition = {
+      ...action,
+      descriptor: { ...action.descriptor, binding: { kind: 'nats', subject: SUBJECT } },
+    };
+    return new ActionSet([bound]);
+  }
+
+  async send(args: Args, context: ActionContext): Promise<JsonObject> {
+    try {
+      const [ending, result] = await this.#send(args, context);
+      this.#ended(ending, context);
+      return result;
+    } catch (error) {
+      if (error instanceof NotDelivered) {
+        if (!error.reached) await this.ledger.giveBack(context);
+        this.#ended('stopped', context);
+        throw error.reason;
+      }
+      if (error instanceof ActionError) {
+        this.#ended(error.code === 'rate_limited' ? 'rate_limited' : 'refused', context, error.code);
+      }
+      throw error;
+    }
+  }
+
+  async #send(args: Args, context: ActionContext): Promise<[Ending, JsonObject]> {
+    const { tenantId, userId, correlationId, signal } = context;
+    const target = this.settings.backstageOf(tenantId);
+    if (!target) throw new ActionError('There is no Backstage for this tenant', { code: 'forbidden' });
+    const cleaned = this.#cleaner.clean(readNotification(args, { tenantId, userId, correlationId }), tenantId);
+    const { notification } = cleaned;
+    this.#permit(notification, userId);
+    if (notification.recipients.type === 'broadcast' && this.settings.broadcast.approval === 'always') {
+      if (!(await approved(notification, context))) return ['not_approved', { status: 'not_approved' }];
+    }
+    const taken = await this.ledger.take(
+      context,
+      budgetsFor(this.settings.budgets, { tenantId, userId, notification }),
+      signal,
+    );
+    if (taken.kind === 'exceeded') throw this.#overBudget(taken);
+    const delivered = await this.delivery.deliver(target, notification, signal);
+    if (delivered.kind === 'refused') {
+      await this.ledger.giveBack(context);
+      throw new ActionError(`Backstage refused the notification: ${delivered.reason}`, { code: delivered.code });
+    }
+    this.metrics.delivered((Date.now() - Date.parse(context.command.issued_at)) / 1_000);
+    return ['sent', resultOf(cleaned, delivered.delivered)];
+  }
+
+  /** @throws ActionError `forbidden` */
+  #permit({ recipients, payload }: Notification, userId: string): void {
+    if (recipients.type === 'broadcast' && !this.settings.broadcast.allow) {
+      throw new ActionError('Broadcasts are not allowed; name recipients', { code: 'forbidden' });
+    }
+    const highest = this.settings.highestSeverity(userId);
+    if (SEVERITIES.indexOf(payload.severity) > SEVERITIES.indexOf(highest)) {
+      throw new ActionError(`The highest severity that you may use is ${highest}`, { code: 'forbidden' });
+    }
+  }
+
+  /** For the caller to come again: a command that waited here would hold its key, and its place, for nothing. */
+  #overBudget({ rule, retryAfterMs }: Extract<Taken, { kind: 'exceeded' }>): ActionError {
+    this.metrics.overBudget(rule.name);
+    return new ActionError(`The budget ${rule.name} (${rule.max} by ${rule.level}) has no room now`, {
+      code: 'rate_limited',
+      retryable: true,
+      retryAfterMs,
+      final: true,
+    });
+  }
+
+  #ended(ending: Ending, { correlationId, tenantId, attempt }: ActionContext, code?: string): void {
+    this.metrics.ended(ending);
+    this.log.debug(
+      { correlation_id: correlationId, tenant: tenantId, attempt, ending, code },
+      'a notification has ended',
+    );
+  }
+}
+
+/** Asks the caller's human, with what everybody would read. */
+async function approved({ payload }: Notification, context: ActionContext): Promise<boolean> {
+  const { approval } = await context.ask({
+    approval: {
+      method: 'elicitation/create',
+      params: {
+        message: `Send "${payload.title.slice(0, MOST_TITLE_CHARS_ASKED)}" (${payload.severity}) to everybody in Backstage?`,
+        requestedSchema: {
+          type: 'object',
+          properties: { approve: { type: 'boolean', title: 'Send it to everybody' } },
+          required: ['approve'],
+        },
+      },
+    },
+  });
+  const { action, content } = approval as { action?: unknown; content?: { approve?: unknown } };
+  return action === 'accept' && content?.approve === true;
+}
+
+function resultOf({ notification, redacted }: Cleaned, delivered: number): JsonObject {
+  return {
+    status: 'sent',
+    // For a broadcast it is one notification, whoever reads it.
+    delivered,
+    scope: notification.payload.scope,
+    redacted,
+  };
+}
