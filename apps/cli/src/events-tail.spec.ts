@@ -2,9 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connectNats } from '@callboard/jetstream';
 import { RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -17,12 +15,7 @@ let nc: NatsConnection;
 let stored: RedactedEvents;
 beforeAll(async () => {
   stack = await startStack();
-  nc = await connectNats({
-    servers: stack.ready.nats_url,
-    user: 'pii-filter',
-    credsFile: join(stack.dataDir, 'nats', 'creds', 'pii-filter.creds'),
-    name: 'spec',
-  });
+  nc = await stack.connect('pii-filter');
   stored = new RedactedEvents(nc);
 }, SLOW_MS);
 afterAll(async () => {

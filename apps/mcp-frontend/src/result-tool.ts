@@ -1,15 +1,16 @@
 /**
- * The one tool that the front end serves itself: fetches the result of a call that was accepted for later. It is for the many clients
+ * A tool that the front end serves itself: fetches the result of a call that was accepted for later. It is for the many clients
  * that do not know tasks.
  */
-import { checkArguments, type RegisteredAction } from '@callboard/actions';
+import { checkArguments } from '@callboard/actions';
 import type { JsonObject, Progress } from '@callboard/envelope';
+import { ownTool } from './own-tool.js';
 import { resultMeta } from './results.js';
 
 const DEFAULT_WAIT_MS = 1_000;
 const MOST_WAIT_MS = 60_000;
 
-export const RESULT_TOOL: RegisteredAction = {
+export const RESULT_TOOL = ownTool({
   id: 'callboard.result',
   title: 'Result of an accepted call',
   description:
@@ -30,13 +31,7 @@ export const RESULT_TOOL: RegisteredAction = {
   },
   attributes: { read_only: true, destructive: false, idempotent: true, open_world: false },
   deadline_ms: MOST_WAIT_MS,
-  retry: { max_attempts: 1, backoff_ms: 0, max_backoff_ms: 0 },
-  ordering: 'none',
-  task: 'never',
-  surface: { kind: 'tool' },
-  service: 'callboard',
-  instances: 1,
-};
+});
 
 /** @throws CallboardError `invalid_arguments` */
 export function readResultArguments(args: JsonObject): { correlationId: string; waitMs: number } {

@@ -5,6 +5,7 @@ import {
   percentDecode,
   readAttributes,
   readEventHeaders,
+  readStoredEventHeaders,
   toEventHeaders,
 } from './attributes.js';
 
@@ -76,6 +77,18 @@ describe('the attributes of an event', () => {
     const headers = toEventHeaders(attributes);
     for (const [, value] of headers) expect(value).toMatch(/^[\x20-\x7e]+$/);
     expect(readEventHeaders(headers.map(([name, value]) => [name, [value]]))).toEqual(attributes);
+  });
+
+  it('of a stored event come back though something was added to them since, and of anything else do not', () => {
+    const full = Object.fromEntries(Array.from({ length: EVENT_LIMITS.extensions }, (_, i) => [`x${i}`, 'v']));
+    const attributes = readAttributes({ ...LEAST, time: '2026-11-20T10:00:00Z', subject: 'a b', ...full });
+    attributes.extensions['added'] = 'since';
+    const headers = toEventHeaders(attributes).map(([name, value]): [string, string[]] => [name, [value]]);
+    expect(() => readEventHeaders(headers)).toThrow(InvalidEvent);
+    expect(readStoredEventHeaders([...headers, ['Nats-Msg-Id', ['x']]])).toEqual(attributes);
+    for (const name of ['ce-specversion', 'ce-id', 'ce-source', 'ce-type']) {
+      expect(readStoredEventHeaders(headers.filter(([header]) => header !== name))).toBeUndefined();
+    }
   });
 
   it('leave what is no percent-encoding as it stands', () => {

@@ -154,6 +154,28 @@ export function toEventHeaders({ extensions, datacontenttype, ...core }: EventAt
  * @throws InvalidEvent
  */
 export function readEventHeaders(headers: Iterable<[string, string[]]>): EventAttributes {
+  return readAttributes(membersOf(headers));
+}
+
+/**
+ * The same of a message that was checked before it was stored: what has been added since is not held against the bounds. `undefined` when it is
+ * no event.
+ */
+export function readStoredEventHeaders(headers: Iterable<[string, string[]]>): EventAttributes | undefined {
+  const { specversion, id, source, type, subject, time, datacontenttype, dataschema, ...extensions } =
+    membersOf(headers);
+  if (specversion === undefined || id === undefined || source === undefined || type === undefined) return undefined;
+  return {
+    ...{ id, source, type },
+    ...(subject !== undefined && { subject }),
+    ...(time !== undefined && { time }),
+    ...(datacontenttype !== undefined && { datacontenttype }),
+    ...(dataschema !== undefined && { dataschema }),
+    extensions: { ...extensions },
+  };
+}
+
+function membersOf(headers: Iterable<[string, string[]]>): Record<string, string> {
   const members: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [header, [value]] of headers) {
     if (value === undefined) continue;
@@ -161,7 +183,7 @@ export function readEventHeaders(headers: Iterable<[string, string[]]>): EventAt
     if (name === 'content-type') members['datacontenttype'] = value;
     else if (name.startsWith('ce-')) members[name.slice(3)] = percentDecode(value);
   }
-  return readAttributes(members);
+  return members;
 }
 
 /** As the HTTP and NATS bindings say: what is no printable ASCII, and space, double quote and percent, as its UTF-8 bytes. */

@@ -8,6 +8,7 @@ export {
   percentEncode,
   readAttributes,
   readEventHeaders,
+  readStoredEventHeaders,
   toEventHeaders,
   type EventAttributes,
 } from './attributes.js';

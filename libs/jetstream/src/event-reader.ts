@@ -13,7 +13,7 @@
  * leader, which never is behind (R1 rests on that).
  */
 import { EVENT_SUBJECTS, eventSubjects, parseEventSubject, type EventAddress } from '@callboard/envelope';
-import { InvalidEvent, fulfils, readEventHeaders, type EventAttributes, type EventFilter } from '@callboard/events';
+import { fulfils, readStoredEventHeaders, type EventAttributes, type EventFilter } from '@callboard/events';
 import { jetstreamManager, type JetStreamManager, type StoredMsg, type StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { streamIdentity, type EventPosition } from './event-cursor.js';
@@ -283,16 +283,17 @@ export function isSelected(
 
 /** What is stored as an event and is none is passed over: whoever wrote it did not use our publisher. */
 function toEvent({ subject, header, data, seq, timestamp }: StoredMsg): StoredEvent | undefined {
+  const attributes = readStoredEventHeaders(header);
+  const address = addressOf(subject);
+  return attributes && address && { sequence: seq, storedAt: timestamp, address, attributes, data };
+}
+
+/** The address in the subject of what is stored in EVENTS; `undefined` when it is none of an event. */
+export function addressOf(subject: string): EventAddress | undefined {
   try {
-    return {
-      sequence: seq,
-      storedAt: timestamp,
-      address: parseEventSubject(subject),
-      attributes: readEventHeaders(header),
-      data,
-    };
+    return parseEventSubject(subject);
   } catch (error) {
-    if (error instanceof RangeError || error instanceof InvalidEvent) return undefined;
+    if (error instanceof RangeError) return undefined;
     throw error;
   }
 }

@@ -18,6 +18,7 @@ export { onEnded, type Delivery, type Handled } from './delivery.js';
 export { encodeCursor, parseCursor, type EventPosition } from './event-cursor.js';
 export {
   EventReader,
+  addressOf,
   isSelected,
   type EventPage,
   type EventRange,

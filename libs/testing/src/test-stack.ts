@@ -5,6 +5,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connectNats } from '@callboard/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { waitFor } from './wait-for.js';
 
 /** `ready.json`, as the black-box contract has it. */
@@ -45,6 +47,8 @@ export interface TestStack {
   readReady(): Promise<ReadyFile>;
   /** What the supervisor has printed. */
   output(): string;
+  /** A connection to its nats-server as one of the declared users, for whoever made it to close. */
+  connect(user: string): Promise<NatsConnection>;
   /** Stops the stack as Ctrl-C does. Throws when it does not end well or leaves a process behind. */
   stop(): Promise<void>;
 }
@@ -107,6 +111,13 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
     dataDir,
     readReady: async () => note(await readReady()),
     output: () => output,
+    connect: (user) =>
+      connectNats({
+        servers: ready.nats_url,
+        user,
+        credsFile: join(dataDir, 'nats', 'creds', `${user}.creds`),
+        name: `test ${user}`,
+      }),
     stop: async () => {
       const late = setTimeout(() => supervisor.kill('SIGKILL'), STOP_MS);
       if (existsSync(readyFile)) note(await readReady());

@@ -154,6 +154,19 @@ describe('a named subscription', () => {
     few.stop();
   });
 
+  it('is forgotten when nobody polls it for so long', async () => {
+    const jane = newPrincipal();
+    const own = await replica({ ttlMs: 2_000 });
+    expect(await subscribe(own, jane)).toMatchObject({ subscribed: 'created' });
+    await waitFor(async () => (await own.subscriptions.list(jane)).length === 0, {
+      what: 'the end',
+      timeoutMs: 20_000,
+    });
+    expect(await codeOf(poll(own, jane))).toMatch(/^not_found/);
+    expect(await subscribe(own, jane)).toMatchObject({ subscribed: 'created' });
+    own.stop();
+  }, 40_000);
+
   it('is told when retention was faster, and goes on', async () => {
     const jane = newPrincipal();
     await subscribe(here, jane);

@@ -8,11 +8,12 @@
  *
  * It never gives an event to a client, only the news that there is one; so what it has seen twice, or too early, does no harm.
  */
-import { EVENT_SUBJECTS, LIVE_PREFIX, parseEventSubject, type EventAddress } from '@callboard/envelope';
-import { InvalidEvent, readEventHeaders, type EventAttributes } from '@callboard/events';
+import { EVENT_SUBJECTS, LIVE_PREFIX } from '@callboard/envelope';
+import { readStoredEventHeaders } from '@callboard/events';
 import {
   EventReader,
   STREAM,
+  addressOf,
   isSelected,
   onConnectionChange,
   type EventRange,
@@ -142,7 +143,7 @@ export class EventFeed {
     const { tenantId, source, topic } = address;
     this.topics.see(tenantId, { source, topic, sequence, at });
     const watches = this.#watches.get(tenantId);
-    const attributes = watches && attributesOf(headers);
+    const attributes = watches && readStoredEventHeaders(headers ?? []);
     if (!attributes) return;
     for (const watch of watches) {
       if (isSelected({ address, attributes }, watch.selection)) this.#tell(watch, sequence);
@@ -229,22 +230,5 @@ export class EventFeed {
     } catch (error) {
       this.onError(error);
     }
-  }
-}
-
-function addressOf(subject: string): EventAddress | undefined {
-  try {
-    return parseEventSubject(subject);
-  } catch {
-    return undefined;
-  }
-}
-
-function attributesOf(headers: MsgHdrs | undefined): EventAttributes | undefined {
-  try {
-    return readEventHeaders(headers ?? []);
-  } catch (error) {
-    if (error instanceof InvalidEvent) return undefined;
-    throw error;
   }
 }

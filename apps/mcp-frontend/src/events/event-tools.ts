@@ -5,6 +5,7 @@
 import type { RegisteredAction } from '@callboard/actions';
 import { FILTER_LIMITS } from '@callboard/events';
 import type { JsonObject } from '@callboard/envelope';
+import { ownTool } from '../own-tool.js';
 
 export const POLL_LIMITS = {
   /** Events of one answer. */
@@ -230,19 +231,10 @@ function tool(options: {
   attributes: RegisteredAction['attributes'];
 }): RegisteredAction {
   const { id, title, description, input, required = [], output, outputMembers, attributes } = options;
-  return {
-    id,
-    title,
-    description,
+  return ownTool({
+    ...{ id, title, description, attributes },
     input_schema: { type: 'object', properties: input, required, additionalProperties: false },
     output_schema: { type: 'object', properties: output, required: outputMembers ?? Object.keys(output) },
-    attributes,
     deadline_ms: POLL_LIMITS.waitMs,
-    retry: { max_attempts: 1, backoff_ms: 0, max_backoff_ms: 0 },
-    ordering: 'none',
-    task: 'never',
-    surface: { kind: 'tool' },
-    service: 'callboard',
-    instances: 1,
-  };
+  });
 }

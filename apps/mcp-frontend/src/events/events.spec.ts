@@ -1,8 +1,6 @@
 /** Events through a running stack, as the SDKs' clients meet them, while its processes die. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { join } from 'node:path';
 import type { JsonObject } from '@callboard/envelope';
-import { connectNats } from '@callboard/jetstream';
 import { RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
 import {
   Client as ClientV2,
@@ -26,12 +24,7 @@ let stored: RedactedEvents;
 beforeAll(async () => {
   stack = await startStack({ replicas: { 'mcp-frontend': 2 }, env: { CALLBOARD_SESSION_RETRY_MS: '200' } });
   urls = stack.ready.mcp_urls;
-  nc = await connectNats({
-    servers: stack.ready.nats_url,
-    user: 'pii-filter',
-    credsFile: join(stack.dataDir, 'nats', 'creds', 'pii-filter.creds'),
-    name: 'spec',
-  });
+  nc = await stack.connect('pii-filter');
   stored = new RedactedEvents(nc);
 }, SLOW_MS);
 afterAll(async () => {
