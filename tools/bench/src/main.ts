@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveNatsServer } from '@callboard/nats-server';
+import { backstage } from './backstage.js';
 import type { Bench, BenchContext, BenchResult } from './bench.js';
 import { call } from './call.js';
 import { deadlines } from './deadlines.js';
@@ -21,7 +22,7 @@ import { Patience } from './rounds.js';
 import { tasks } from './tasks.js';
 import { renderMachine, renderResult } from './report.js';
 
-const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive, events, redaction];
+const BENCHES: Bench[] = [raw, call, ordering, queue, deadlines, tasks, redrive, events, redaction, backstage];
 
 /** How much longer a whole run may take because others use the machine. */
 const PATIENCE_MS = 90_000;

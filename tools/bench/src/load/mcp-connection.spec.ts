@@ -2,13 +2,16 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { McpConnection } from './mcp-connection.js';
+import { McpConnection, type CallTarget } from './mcp-connection.js';
 
 let server: Server | undefined;
 let connection: McpConnection | undefined;
 
 /** A connection to a server that answers each call as `respond` says, from the call's id and text. */
-async function connectTo(respond: (id: number, text: string, response: Parameters<RequestListener>[1]) => void) {
+async function connectTo(
+  respond: (id: number, text: string, response: Parameters<RequestListener>[1]) => void,
+  more: Partial<CallTarget> = {},
+) {
   server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
@@ -19,7 +22,7 @@ async function connectTo(respond: (id: number, text: string, response: Parameter
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
-  connection = new McpConnection({ url, tool: 'demo.echo' });
+  connection = new McpConnection({ url, tool: 'demo.echo', ...more });
   await connection.open();
   return connection;
 }
@@ -61,6 +64,15 @@ describe('a connection of the load generator', () => {
       response.end(`event: message\ndata: ${answerOf(id, text)}\n\n`);
     });
     await to.call(1);
+  });
+
+  it('asks a query of its own, and takes only an answer that fits it', async () => {
+    let text = 'all 7 seats';
+    const query = { arguments: { text: 'which seats?' }, answer: '^all \\d+ seats$' };
+    const to = await connectTo((id, asked, response) => response.end(answerOf(id, `${asked && text}`)), { query });
+    await to.call(1);
+    text = 'some seats';
+    await expect(to.call(2)).rejects.toThrow('not the answer to call 2');
   });
 
   it('refuses the answer to another call', async () => {

@@ -1,5 +1,6 @@
 /**
- * One keep-alive connection that calls one tool of a 2026-07-28 server, one call after the other, and checks every answer.
+ * One keep-alive connection that calls one tool of an MCP server, one call after the other, and checks every answer. The server speaks
+ * 2026-07-28, or an earlier revision without sessions.
  *
  * Plain sockets, and only as much HTTP as the two servers under test speak (a body with a length, or in chunks), so that the load
  * costs little and the same for both. Anything unexpected is an error and never a guess.
@@ -16,6 +17,10 @@ export interface CallTarget {
   tool: string;
   /** The caller knows tasks, and the tool makes one of every call. */
   asTask?: boolean;
+  /** Which revision the server speaks; the newest where nothing is said. */
+  revision?: string;
+  /** Instead of a text that comes back: arguments, and a regular expression for the text of the right answer. */
+  query?: { arguments: object; answer: string };
 }
 
 export class McpConnection {
@@ -24,6 +29,7 @@ export class McpConnection {
   readonly #tail: string;
   readonly #nameOfTool: string;
   readonly #asTask: boolean;
+  readonly #query: { arguments: string; answer: RegExp } | undefined;
   #socket!: Socket;
   #received = '';
   #waiting: { resolve(body: string): void; reject(error: Error): void } | undefined;
@@ -32,23 +38,25 @@ export class McpConnection {
     this.#url = new URL(target.url);
     this.#nameOfTool = JSON.stringify(target.tool);
     this.#asTask = target.asTask ?? false;
+    const { query, revision = REVISION } = target;
+    this.#query = query && { arguments: JSON.stringify(query.arguments), answer: new RegExp(query.answer) };
     this.#head = [
       `POST ${this.#url.pathname} HTTP/1.1`,
       `Host: ${this.#url.host}`,
       'Content-Type: application/json',
       'Accept: application/json, text/event-stream',
-      `MCP-Protocol-Version: ${REVISION}`,
+      `MCP-Protocol-Version: ${revision}`,
       'Mcp-Method: tools/call',
       `Mcp-Name: ${target.tool}`,
       ...(target.token === undefined ? [] : [`Authorization: Bearer ${target.token}`]),
       'Content-Length: ',
     ].join(CRLF);
     const meta = {
-      'io.modelcontextprotocol/protocolVersion': REVISION,
+      'io.modelcontextprotocol/protocolVersion': revision,
       'io.modelcontextprotocol/clientInfo': { name: 'callboard-bench', version: '1.0.0' },
       'io.modelcontextprotocol/clientCapabilities': this.#asTask ? { extensions: { [TASKS]: {} } } : {},
     };
-    this.#tail = `},"_meta":${JSON.stringify(meta)}}}`;
+    this.#tail = `,"_meta":${JSON.stringify(meta)}}}`;
   }
 
   async open(): Promise<void> {
@@ -65,16 +73,16 @@ export class McpConnection {
     this.#socket.destroy();
   }
 
-  /** Calls with a text of its own. @throws Error unless the answer is exactly that text, or a new task, to this very call. */
+  /** Calls, with a text of its own or with the query. @throws Error unless it is the right answer, or a new task, to this very call. */
   async call(id: number): Promise<void> {
     const text = `call ${id}`;
     const body =
       `{"jsonrpc":"2.0","id":${id},"method":"tools/call",` +
-      `"params":{"name":${this.#nameOfTool},"arguments":{"text":"${text}"${this.#tail}`;
+      `"params":{"name":${this.#nameOfTool},"arguments":${this.#query?.arguments ?? `{"text":"${text}"}`}${this.#tail}`;
     const answer = new Promise<string>((resolve, reject) => (this.#waiting = { resolve, reject }));
     this.#socket.write(`${this.#head}${body.length}${CRLF}${CRLF}${body}`, 'latin1');
     if (this.#asTask) checkTask(await answer, id);
-    else check(await answer, id, text);
+    else check(await answer, id, this.#query?.answer ?? text);
   }
 
   #receive(chunk: string): void {
@@ -123,13 +131,15 @@ function lastEvent(body: string): string {
   return body.slice(body.lastIndexOf('data: ') + 'data: '.length).trimEnd();
 }
 
-function check(body: string, id: number, text: string): void {
+function check(body: string, id: number, expected: string | RegExp): void {
   const message = JSON.parse(body) as {
     id?: number;
     result?: { isError?: boolean; content?: { text?: string }[] };
   };
-  const right = message.id === id && message.result?.content?.[0]?.text === text && message.result.isError !== true;
-  if (!right) throw new Error(`not the answer to call ${id}: ${body.slice(0, 300)}`);
+  const text = message.result?.content?.[0]?.text ?? '';
+  const fits = typeof expected === 'string' ? text === expected : expected.test(text);
+  if (message.id !== id || !fits || message.result?.isError === true)
+    throw new Error(`not the answer to call ${id}: ${body.slice(0, 300)}`);
 }
 
 function checkTask(body: string, id: number): void {
