@@ -3,7 +3,7 @@
  * each can be made by hand in a test.
  */
 import { AckedPublisher, BUCKET, KeyValueStore, RawEvents, connectNats } from '@callboard/jetstream';
-import { Limit, watchLimit } from '@callboard/http';
+import { Limit, watchLimit, type Room } from '@callboard/http';
 import type { Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
@@ -78,11 +78,17 @@ function ingestEdge(
     config,
     sources.filter((source): source is SenderSource => source.type !== 'backstage_bus'),
     ingest,
-    watchLimit(new Limit('requests', config.maxRequests, RETRY_MS)),
-    watchLimit(new Limit('request bytes', config.maxRequestBytes, RETRY_MS)),
+    { cloudevents: roomOf('request', config), webhook: roomOf('webhook', config) },
     metrics,
     (error) => log.error({ err: error }, 'a request met a fault inside'),
   );
+}
+
+function roomOf(what: string, { maxRequests, maxRequestBytes }: IngestorConfig): Room {
+  return {
+    requests: watchLimit(new Limit(`${what}s`, maxRequests, RETRY_MS)),
+    bodies: watchLimit(new Limit(`${what} bytes`, maxRequestBytes, RETRY_MS)),
+  };
 }
 
 /** Undefined where no bus is to be read. */

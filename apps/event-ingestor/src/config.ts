@@ -86,12 +86,15 @@ export class IngestorConfig {
   @Max(60_000)
   storeTimeoutMs: number = 8_000;
 
-  @FromEnv('CALLBOARD_MAX_REQUESTS', 'Requests of this replica that may be in flight at once')
+  @FromEnv('CALLBOARD_MAX_REQUESTS', 'Requests with a token that this replica serves at once; and as many webhooks')
   @IsInt()
   @Min(1)
   maxRequests: number = 1024;
 
-  @FromEnv('CALLBOARD_MAX_REQUEST_BYTES', 'Bytes of the bodies of all requests in flight')
+  @FromEnv(
+    'CALLBOARD_MAX_REQUEST_BYTES',
+    'Bytes of the bodies of all requests with a token that are in flight; and as many of webhooks',
+  )
   @IsInt()
   @Min(1024 * 1024)
   maxRequestBytes: number = 64 * 1024 * 1024;

@@ -12,7 +12,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CallboardError, ERROR_CODES } from '@callboard/envelope';
 import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
-import { answerProblem, readBody, sendJson, takeRoom, type Limit, type ProblemOptions } from '@callboard/http';
+import { answerProblem, readBody, sendJson, takeRoom, type ProblemOptions, type Room } from '@callboard/http';
 import { modeOf, readCloudEvents } from './cloud-events.js';
 import type { Fate, Ingest } from './ingest.js';
 import { keyAt } from './key-at.js';
@@ -52,9 +52,8 @@ export class IngestEdge {
     private readonly options: IngestEdgeOptions,
     sources: readonly SenderSource[],
     private readonly ingest: Ingest,
-    private readonly requests: Limit,
-    /** Bytes of the bodies of all requests that are being served. */
-    private readonly bodies: Limit,
+    /** A webhook must be read before it is known who sends it: strangers take none of the room of those who have a token. */
+    private readonly rooms: Readonly<Record<SenderSource['type'], Room>>,
     private readonly metrics: IngestMetrics,
     private readonly report: (error: unknown) => void,
   ) {
@@ -100,12 +99,13 @@ export class IngestEdge {
       });
     }
     const read = source.type === 'cloudevents' ? this.#events(source, req) : this.#webhook(source, req);
-    const keep = takeRoom(res, this.requests, this.bodies);
-    if (!keep) throw this.requests.refusal();
+    const room = this.rooms[source.type];
+    const keep = takeRoom(res, room);
+    if (!keep) throw room.requests.refusal();
     res.once('close', () => this.metrics.observe(source.name, (performance.now() - startedAt) / 1_000));
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
       if (end.kind === 'too_large') this.#refuse(res, source, new CallboardError('payload_too_large'));
-      else if (end.kind === 'no_room') this.#refuse(res, source, this.bodies.refusal());
+      else if (end.kind === 'no_room') this.#refuse(res, source, room.bodies.refusal());
       else if (end.kind === 'gone') this.metrics.count(source.name, 'gone');
       else {
         this.#receive(source, res, () => read(end.bytes)).catch((error: unknown) => this.#refuse(res, source, error));

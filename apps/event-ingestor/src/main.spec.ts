@@ -270,6 +270,24 @@ describe('a flood', () => {
     expect((await ingestor.send(event())).status).toBe(202);
   });
 
+  it('of webhooks that nobody has signed yet keeps out no sender with a token', async () => {
+    const ingestor = await ingestors.start({ CALLBOARD_MAX_REQUESTS: '5' });
+    const sockets = Array.from({ length: 10 }, () => {
+      const socket = connect(ingestor.port, '127.0.0.1').on('error', () => undefined);
+      socket.write(
+        'POST /webhooks/hub HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+      );
+      return socket;
+    });
+    await waitFor(async () => (await ingestor.metric(/^callboard_webhooks_open (\d+)$/m)) === 5, {
+      what: 'all the room of webhooks taken',
+      timeoutMs: PATIENT_MS,
+    });
+    expect((await ingestor.send(event())).status).toBe(202);
+    expect((await ingestor.post('/webhooks/hub', { 'content-type': 'application/json' }, '{}')).status).toBe(503);
+    for (const socket of sockets) socket.destroy();
+  });
+
   it('of bytes is refused beyond what there is room for', async () => {
     const ingestor = await ingestors.start({ CALLBOARD_MAX_REQUEST_BYTES: String(1024 * 1024) });
     const socket = connect(ingestor.port, '127.0.0.1');

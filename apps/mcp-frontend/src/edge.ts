@@ -91,7 +91,7 @@ export class McpEdge {
     if (encoding.toLowerCase() !== 'identity') {
       return refuse(res, 415, 'Content-Encoding must be identity', { 'Accept-Encoding': 'identity' });
     }
-    const keep = takeRoom(res, this.requests, this.bodies);
+    const keep = takeRoom(res, { requests: this.requests, bodies: this.bodies });
     if (!keep) return answerRefusal(res, this.requests.refusal());
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
       try {
