@@ -42,7 +42,7 @@ export const mac: Detector = {
   type: 'MAC',
   strong: false,
   detect({ text, traits }: Sample): Span[] {
-    if ((traits.has & COLON) === 0 && traits.longestRun < 17 && traits.digits < 2) return [];
+    if ((traits.has & COLON) === 0 && traits.digits < 2) return [];
     return Array.from(text.matchAll(MAC), (match) => ({
       start: match.index,
       end: match.index + match[0].length,

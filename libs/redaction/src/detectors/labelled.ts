@@ -70,6 +70,9 @@ function nameBefore(text: string, at: number, floor: number): string {
 
 /** `Phone number: …`, `API key = …`: the name may have a space within. */
 function twoWordsBefore(text: string, at: number, floor: number): string {
+  let space = at - 1;
+  while (space > floor && space > at - 24 && text.charCodeAt(space) !== 32) space--;
+  if (text.charCodeAt(space) !== 32) return '';
   const before = /[\p{L}\p{N}_]{1,20} [\p{L}\p{N}_]{1,20}["' ]{0,2}$/u.exec(text.slice(Math.max(floor, at - 44), at));
   return before?.[0].trim() ?? '';
 }

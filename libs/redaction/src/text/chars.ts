@@ -4,15 +4,12 @@ const DIGIT = 1;
 const LOWER = 2;
 const UPPER = 4;
 const WORD = DIGIT | LOWER | UPPER;
-/** Of base64 and of tokens, beside letters and digits; a slash is too, but separates the parts of every path. */
-const JOINER = 8;
 /** May end what an anchor is. */
 const ENDS = 16;
 const TABLE = new Uint8Array(128);
 for (let c = 48; c <= 57; c++) TABLE[c] = DIGIT;
 for (let c = 97; c <= 122; c++) TABLE[c] = LOWER;
 for (let c = 65; c <= 90; c++) TABLE[c] = UPPER;
-for (const char of '+-_') TABLE[char.charCodeAt(0)] = JOINER;
 
 export function isDigit(code: number): boolean {
   return code >= 48 && code <= 57;
@@ -33,7 +30,7 @@ export function isWordChar(code: number): boolean {
 export interface Traits {
   has: number;
   digits: number;
-  /** Length of the longest run of letters, digits and joiners. */
+  /** Length of the longest run of letters and digits. What base64 makes of ASCII has other characters only for `>`, `?` and `~`. */
   longestRun: number;
   /** A bit for each two characters that follow each other, by a hash that knows no case: a text that holds another has its bits. */
   pairs: number;
@@ -95,10 +92,14 @@ anchor('://', SCHEME);
 anchor('----', DASHES);
 anchor('hook', HOOK);
 
+const OPENS = new Uint8Array(128);
+for (const char of ' ([{<') OPENS[char.charCodeAt(0)] = 1;
+
 /** `(at`, `[ at`, ` dot`: whether the characters from here on begin so. */
-function isWritten(code: number, next: number, after: number): boolean {
-  if (code === 32) return (next | 32) === 100 && (after | 32) === 111;
-  if (code !== 40 && code !== 60 && code !== 91 && code !== 123) return false;
+function isWritten(text: string, at: number): boolean {
+  const next = text.charCodeAt(at + 1);
+  const after = text.charCodeAt(at + 2);
+  if (text.charCodeAt(at) === 32) return (next | 32) === 100 && (after | 32) === 111;
   return next === 32 || ((next | 32) === 97 && (after | 32) === 116);
 }
 
@@ -135,9 +136,9 @@ export function traitsOf(text: string): Traits {
     capitals |= (last >> 1) & kind;
     last = kind;
     if (kind !== 0 && kind < ENDS) continue;
-    if ((kind & (WORD | JOINER)) === 0) {
+    if ((kind & WORD) === 0) {
       has |= code < 128 ? SEEN[code]! : BEYOND_ASCII | DISGUISE | CAPITAL;
-      if (isWritten(code, text.charCodeAt(i + 1), text.charCodeAt(i + 2))) has |= WRITTEN;
+      if (OPENS[code] === 1 && isWritten(text, i)) has |= WRITTEN;
       if (i - runStart > longestRun) longestRun = i - runStart;
       runStart = i + 1;
     }

@@ -65,8 +65,13 @@ export function is(folded: string, bits: number): boolean {
 
 function readKinds(): Map<string, number> {
   const made = new Map<string, number>();
-  for (const line of readWords().split('\n')) {
-    if (line !== '' && line[0] !== '#') made.set(line.slice(0, -1), parseInt(line.at(-1)!, 32));
+  const file = readWords();
+  // The first line says where the words are from.
+  for (let start = file.indexOf('\n') + 1; start < file.length;) {
+    const end = file.indexOf('\n', start);
+    const digit = file.charCodeAt(end - 1);
+    made.set(file.slice(start, end - 1), digit < 58 ? digit - 48 : digit - 87);
+    start = end + 1;
   }
   for (const word of COMMON_GIVEN_NAMES) made.set(word, (made.get(word) ?? 0) | GIVEN);
   for (const word of COMMON_FAMILY_NAMES) made.set(word, (made.get(word) ?? 0) | FAMILY);
