@@ -52,6 +52,7 @@ export class KnownValues {
   readonly #root: Node = { next: new Map(), fail: undefined, entry: undefined, shorter: undefined };
   /** What a text has to have that holds the value; for each value once. */
   readonly #pairs: number[] = [];
+  readonly #added = new Set<string>();
   #size = 0;
   #nodes = 0;
   /** What known values begin with, two characters each, by a hash. */
@@ -70,6 +71,10 @@ export class KnownValues {
   }
 
   add(type: EntityType, value: string): void {
+    // A value that stands a thousand times in a text is one.
+    const id = `${type}\0${value}`;
+    if (this.#added.has(id)) return;
+    this.#added.add(id);
     const text = value.trim();
     if (text.length < (SHORTEST[type] ?? SHORTEST_OTHER) || text.length > LONGEST) return;
     if (type === 'SECRET' && /^(?:[a-z]+|\d{1,7})$/i.test(text) && text.length < 8) return;

@@ -33,6 +33,8 @@ const MOST_REMEMBERED = 1024;
 export class Pseudonyms {
   readonly #taken = new Map<string, string>();
   readonly #known = new Map<string, string>();
+  /** The same by how the value is written: a text may name somebody a thousand times. */
+  readonly #written = new Map<string, string>();
 
   constructor(
     private readonly key: Uint8Array,
@@ -41,6 +43,13 @@ export class Pseudonyms {
 
   /** What stands in the place of a value. */
   of(type: EntityType, value: string): string {
+    const asWritten = `${type}\0${value}`;
+    let made = this.#written.get(asWritten);
+    if (made === undefined) this.#written.set(asWritten, (made = this.#make(type, value)));
+    return made;
+  }
+
+  #make(type: EntityType, value: string): string {
     const normal = `${type}\0${normalForm(type, value)}`;
     const known = this.#known.get(normal);
     if (known !== undefined) return known;

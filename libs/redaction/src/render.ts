@@ -239,12 +239,13 @@ interface Replacement {
 function mergeFound(found: Found[], text: string): Found[] {
   if (found.length === 0) return found;
   const merged = outsidePlaceholders(merge(found), text);
-  const values = new Map(
-    found.filter((span) => span.value !== undefined).map((span) => [`${span.start}:${span.end}`, span]),
-  );
+  const values = new Map<number, Found>();
+  for (const span of found) if (span.value !== undefined) values.set(span.start, span);
   return merged.map((span) => {
-    const known = values.get(`${span.start}:${span.end}`);
-    return known === undefined || known.type !== span.type ? span : { ...span, value: known.value! };
+    const known = values.get(span.start);
+    return known === undefined || known.end !== span.end || known.type !== span.type
+      ? span
+      : { ...span, value: known.value! };
   });
 }
 

@@ -20,7 +20,11 @@ const STREET_BEFORE =
   wordSet(`rue rua via viale corso piazza calle avenida av avda plaza paseo carrer travessa praça praca largo estrada rúa camiño camino
   ulica ul ulice náměstí nám aleja plac boulevard allée quai impasse chemin place strada vicolo largo beco rambla ronda carretera`);
 const CONTEXT =
-  /(?:\baddress(?:es)?(?: is| to| with|:| for|es)?(?: the same:?| same:?)?|\bhere they are:|\boffice is(?: located)? at|\bis (?:located )?at|\blives? (?:at|in|on)|\bliving at|\bresid(?:es|ing) at|\bsent to|\bsend (?:it|a new one|this)? ?to|\bship(?:ped)? to|\bdelivered? to|\btaxi to|\bmeet (?:me|you)?(?: at)?|\bmoved? to|\barrived at|\breturn to|\bto the same:|\bit's (?:in|at)|\blocated at|\bone to|\baddress:|\bwohn\w* in|\banschrift:?|\badresse:?|\bdirección:?|\bindirizzo:?|\bwe'll meet [a-z]+ at [\p{L}\p{N}&.,' -]{1,40},)\s{0,12}$/u;
+  /(?:\baddress(?:es)?(?: is| to| with|:| for|es)?(?: the same:?| same:?)?|\bhere they are:|\boffice is(?: located)? at|\bis (?:located )?at|\blives? (?:at|in|on)|\bliving at|\bresid(?:es|ing) at|\bsent to|\bsend (?:it|a new one|this)? ?to|\bship(?:ped)? to|\bdelivered? to|\btaxi to|\bmeet (?:me|you)?(?: at)?|\bmoved? to|\barrived at|\breturn to|\bto the same:|\bit's (?:in|at)|\blocated at|\bone to|\baddress:|\baddress of [\p{L}\p{N}&.,' -]{1,40} is|\bwohn\w* in|\banschrift:?|\badresse:?|\bdirección:?|\bindirizzo:?|\bwe'll meet [a-z]+ at [\p{L}\p{N}&.,' -]{1,40},)\s{0,12}$/u;
+/** The last words of CONTEXT and ZIP_CONTEXT. */
+const CONTEXT_ENDS = wordSet(
+  'address addresses is to with for es same are at in on new this it me you anschrift adresse direccion indirizzo zip code postcode plz postal cap',
+);
 const ZIP_CONTEXT =
   /(?:\bzip(?: ?code)?|\bpostal ?code|\bpostcode|\bplz|\bcode postal|\bcódigo postal|\bcap)(?: is|:|=)?\s{0,2}$/;
 const MILITARY =
@@ -95,8 +99,9 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
     }
   }
   const suffix = STREET_AFTER.has(word.folded);
+  const digits = sample.traits.digits > 0;
   if ((suffix ? i > 0 : STREET_ENDING.test(word.folded)) && word.text.length > 1) {
-    const from = left(sample, words, i);
+    const from = digits ? left(sample, words, i) : i;
     const numbered = isNumber(words[from]) && from < i;
     const trailing = isNumber(next) && /^\.? $/.test(gap(sample, words, i + 1));
     if (numbered && (words[i - 1]?.capital === true || word.capital || words[from]!.text.length > 1) && i - from <= 6)
@@ -107,7 +112,7 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
     if (
       /^(?:street|st|road|avenue)$/.test(word.folded) &&
       word.capital &&
-      words[i - 1]!.capital &&
+      words[i - 1]?.capital === true &&
       gap(sample, words, i) === ' '
     ) {
       const begins = capitalsLeft(sample, words, i - 1);
@@ -120,9 +125,18 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
       }
     }
   }
-  if (!isNumber(word) && !/^\d{4,6}$/.test(word.text) && !word.capital && word.folded !== 'the') return undefined;
+  const number = isNumber(word);
+  const long = !number && /^\d{4,6}$/.test(word.text);
+  if (!number && !long && !word.capital && word.folded !== 'the') return undefined;
+  // What introduces an address ends with one of a few words, and a line begins behind a line break: most words need no closer look.
+  const introduced = i > 0 && CONTEXT_ENDS.has(words[i - 1]!.folded);
+  const begins = number && (i === 0 || gap(sample, words, i).includes('\n'));
+  const meeting = number && !introduced && gap(sample, words, i).startsWith(',');
+  if (!introduced && !begins && !meeting && word.folded !== 'the') return undefined;
   const before = sample.lower().slice(Math.max(0, word.start - 64), word.start);
-  if (/^\d{4,6}$/.test(word.text) && ZIP_CONTEXT.test(before)) return { from: i, to: i, kind: 'zip' };
+  if (meeting && !before.includes('meet ')) return undefined;
+  if ((number || long) && /^\d{4,6}$/.test(word.text) && ZIP_CONTEXT.test(before))
+    return { from: i, to: i, kind: 'zip' };
   if (
     word.folded === 'the' &&
     next?.folded === 'corner' &&
