@@ -6,7 +6,9 @@
  *   B2  Events are stored in the order in which the bus gave them, where they have the same key.
  *   B3  Before it is asked, the record says `reading`; after it has answered that there is nothing, `idle`. A process that ends in between has
  *       left the record behind, and the next one tells a gap. One that ends while it waits for events has lost none, and none is told.
- *   B4  What may be missing becomes one event of type `io.callboard.gap`, stored before the events that came after it.
+ *   B4  A gap begins when the bus last had nothing more to give. A batch says nothing of how much waits behind it, and what waits is lost with
+ *       the subscription.
+ *   B5  What may be missing becomes one event of type `io.callboard.gap`, stored before the events that came after it.
  * Told too much is possible, too little is not: a process that ends between storing one batch and asking for the next leaves `reading` too.
  *
  * Not seen from here: what Backstage drops by itself. It discards what is published while nobody subscribes; kept in memory, its bus holds the
@@ -42,8 +44,6 @@ export interface BusReaderLimits {
 const ATTEMPT_MS = 10_000;
 const STORE_RETRY = { firstMs: 100, mostMs: 5_000 };
 const ASK_AGAIN = { firstMs: 500, mostMs: 30_000 };
-/** How old the record's time may get while batch follows batch. */
-const MARK_EVERY_MS = 1_000;
 
 class TakenOver extends Error {
   override readonly name = 'TakenOver';
@@ -52,7 +52,6 @@ class TakenOver extends Error {
 export class BusReader {
   readonly #stopped = new AbortController();
   #state!: BusState;
-  #writtenAt = 0;
   #failures = 0;
 
   constructor(
@@ -81,9 +80,10 @@ export class BusReader {
           continue;
         }
         await this.#mark('reading');
+        const askedAt = new Date();
         const answer = await this.client.read();
         this.events.answered(answer.kind);
-        await this.#take(answer);
+        await this.#take(answer, askedAt);
       }
       await this.#mark('idle');
       return 'stopped';
@@ -109,16 +109,17 @@ export class BusReader {
     return true;
   }
 
-  async #take(answer: BusAnswer): Promise<void> {
+  async #take(answer: BusAnswer, askedAt: Date): Promise<void> {
     switch (answer.kind) {
       case 'events':
+        this.#failures = 0;
         await this.#closeGap();
         await this.#store(answer.events.map(({ topic, payload }) => this.#toEvent(topic, payload)));
-        this.#isGood();
         await this.#changeTopics();
         return;
       case 'empty':
-        this.#isGood();
+        this.#failures = 0;
+        this.#state = { ...this.#state, at: askedAt.toISOString() };
         await this.#mark('idle');
         await this.#closeGap();
         // The bus holds this answer for the topics of before.
@@ -152,18 +153,14 @@ export class BusReader {
     return backstageEvent({ tenantId, sourceName, eventsUrl }, { topic, eventPayload });
   }
 
-  #isGood(): void {
-    this.#failures = 0;
-    this.#state = { ...this.#state, at: new Date().toISOString() };
-  }
-
   /** Makes the subscription with today's topics. False when it was stopped before it could. */
   async #subscribe(): Promise<boolean> {
     while (this.#goesOn()) {
+      const at = new Date().toISOString();
       const done = await this.client.subscribe(this.source.topics);
       if (done === 'done') {
         const gap = this.#state?.gap;
-        this.#state = { state: 'idle', at: new Date().toISOString(), topics: this.source.topics, ...(gap && { gap }) };
+        this.#state = { state: 'idle', at, topics: this.source.topics, ...(gap && { gap }) };
         return true;
       }
       await this.#pause(done.why);
@@ -202,15 +199,13 @@ export class BusReader {
   }
 
   async #mark(state: BusState['state']): Promise<void> {
-    const isFresh = Date.now() - this.#writtenAt < MARK_EVERY_MS;
-    if (state === this.#state.state && isFresh) return;
+    if (state === this.#state.state) return;
     this.#state = { ...this.#state, state };
     await this.#write();
   }
 
   async #write(): Promise<void> {
     if ((await this.#persist(() => this.record.write(this.#state))) === 'taken') throw new TakenOver();
-    this.#writtenAt = Date.now();
   }
 
   /** Returns when all are durable; those of a key in this order. */

@@ -19,7 +19,7 @@ export interface OpenGap {
 export interface BusState {
   /** `reading`: a read may be under way, or its events are not all stored. */
   state: 'idle' | 'reading';
-  /** Up to here nothing is missing but what `gap` says; ISO 8601. */
+  /** When the bus last had nothing more to give; up to here nothing is missing but what `gap` says. ISO 8601. */
   at: string;
   /** What was last subscribed to. */
   topics: readonly string[];

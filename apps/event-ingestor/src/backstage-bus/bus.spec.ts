@@ -205,6 +205,25 @@ describeWith([BACKSTAGE], 'the events bus of a real Backstage', () => {
     expect(gaps[0]!.at_most).toBeUndefined();
   }, 180_000);
 
+  it('leaves a gap that begins before what was not read yet, however long the reader lags behind', async () => {
+    await ingestor();
+    await isWaiting();
+    proxy.handling = 'hold';
+    const publishedAt = Date.now();
+    await publish(...Array.from({ length: 30 }, (_, i) => i + 1));
+    await waitFor(() => proxy.kept > 0, { what: 'a held answer', ...WAIT });
+    await backstage.kill();
+    proxy.handling = 'pass';
+    proxy.release();
+    const read = await holds(1);
+    await backstage.start();
+    const { numbers, gaps } = await toldGap();
+    expect(numbers).toEqual(read.numbers);
+    expect(numbers.length).toBeLessThan(30);
+    expect(gaps).toMatchObject([{ reason: 'subscription_lost' }]);
+    expect(Date.parse(gaps[0]!.since)).toBeLessThanOrEqual(publishedAt);
+  }, 180_000);
+
   it('leaves no gap when it only cannot be reached for a while', async () => {
     await ingestor();
     await isWaiting();
