@@ -1,7 +1,7 @@
 /**
- * Kills processes of one stack with SIGKILL: an app at every tick, nats-server when the load has come as far as the plan says.
+ * Kills processes of one stack with SIGKILL: an app at every tick, nats-server and Backstage when the load has come as far as the plan says.
  *
- * Which app, and when nats-server, are the seed's choices. It kills nothing but what the stack's own `ready.json` names, and no
+ * Which app, and when the others, are the seed's choices. It kills nothing but what the stack's own `ready.json` names, and no
  * process twice.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,13 @@ import type { Random } from './random.js';
 export interface KillPlan {
   everyMs: number;
   natsKills: number;
+  backstageKills?: number;
+  /** Which apps; all of them unless said otherwise. */
+  apps?: readonly string[];
 }
+
+/** Not killed at every tick: while they are gone, little else can go wrong. */
+const OTHERS = ['nats-server', 'backstage'];
 
 const WATCH_MS = 50;
 /** Processes that are down at once: where starting one takes long, more would only be killed while they start. */
@@ -22,7 +28,7 @@ const REPAIR_TIMEOUT_MS = 60_000;
 export class Killer {
   readonly kills: Kill[] = [];
   readonly #killed = new Set<number>();
-  readonly #natsAt: number[];
+  readonly #others: { process: string; at: number }[];
   readonly #stop = new AbortController();
 
   constructor(
@@ -32,7 +38,10 @@ export class Killer {
     /** How much of the load is done, from 0 to 1. */
     private readonly progress: () => number,
   ) {
-    this.#natsAt = Array.from({ length: plan.natsKills }, () => random.between(0.1, 0.9)).sort((a, b) => a - b);
+    const planned = [plan.natsKills, plan.backstageKills ?? 0];
+    this.#others = OTHERS.flatMap((process, i) =>
+      Array.from({ length: planned[i]! }, () => ({ process, at: random.between(0.1, 0.9) })),
+    ).sort((a, b) => a.at - b.at);
   }
 
   /** Kills until it is stopped. */
@@ -44,9 +53,8 @@ export class Killer {
         nextAt = Math.max(nextAt + this.plan.everyMs, Date.now());
         await this.#killApp();
       }
-      if (this.#natsAt.length > 0 && this.progress() >= this.#natsAt[0]!) {
-        this.#natsAt.shift();
-        await this.#killNats();
+      if (this.#others.length > 0 && this.progress() >= this.#others[0]!.at) {
+        await this.#killOther(this.#others.shift()!.process);
       }
       await sleep(WATCH_MS);
     }
@@ -73,13 +81,15 @@ export class Killer {
   }
 
   async #killApp(): Promise<void> {
-    const apps = (await this.#living()).filter(({ process }) => process !== 'nats-server');
+    const apps = (await this.#living()).filter(({ process }) =>
+      this.plan.apps ? this.plan.apps.includes(process) : !OTHERS.includes(process),
+    );
     if (apps.length > 0) this.#kill(this.random.pick(apps));
   }
 
-  async #killNats(): Promise<void> {
-    const servers = (await this.#living()).filter(({ process }) => process === 'nats-server');
-    if (servers.length > 0) this.#kill(this.random.pick(servers));
+  async #killOther(name: string): Promise<void> {
+    const [found] = (await this.#living()).filter(({ process }) => process === name);
+    if (found) this.#kill(found);
   }
 
   #kill(target: { process: string; pid: number }): void {

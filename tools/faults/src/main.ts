@@ -7,7 +7,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MUTATIONS } from './mutations.js';
+import { RULES } from './checker.js';
+import { runEvents } from './events/command.js';
 import { runMutations } from './mutate.js';
+import { count } from './options.js';
 import { countBy, renderExplained, renderFigures, renderFindings } from './report.js';
 import { runFaults, type FaultOptions } from './run.js';
 
@@ -16,6 +19,7 @@ const FULL = { keys: 1_000, values: 20, clients: 64, 'think-ms': 0, 'nats-kills'
 const SMALL = { keys: 40, values: 15, clients: 10, 'think-ms': 150, 'nats-kills': 1 };
 
 const USAGE = `npm run faults -- [options]
+npm run faults -- events [options]      the same with events; see --help there
 
   --seed N            chooses what is called and killed, and when (default: from the clock)
   --seeds N           so many runs, each with the next seed (1)
@@ -77,7 +81,7 @@ async function main(): Promise<number> {
   if (values.mutation !== undefined) {
     const own = ['--mutation', values.mutation];
     const handedOn = process.argv.slice(2).filter((argument) => !own.includes(argument));
-    return runMutations(values.mutation, handedOn, (line) => console.log(line));
+    return runMutations(MUTATIONS, RULES, values.mutation, handedOn, (line) => console.log(line));
   }
 
   const interrupted = new AbortController();
@@ -130,18 +134,9 @@ async function runOnce(
   return !broken;
 }
 
-/** @throws TypeError naming the option, when it is not a whole number or too small. */
-function count(option: string, text: string, least = 1): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < least) {
-    throw new TypeError(`--${option} must be a whole number, ${least} at least`);
-  }
-  return number;
-}
-
 // An interrupted run has clients that still wait: they end with the process.
 process.exit(
-  await main().catch((error: unknown) => {
+  await (process.argv[2] === 'events' ? runEvents(process.argv.slice(3)) : main()).catch((error: unknown) => {
     console.error(error instanceof TypeError ? `${error.message}\n\n${USAGE}` : error);
     return 2;
   }),

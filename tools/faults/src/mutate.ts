@@ -7,8 +7,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RULES } from './checker.js';
-import { MUTATIONS, type Mutation } from './mutations.js';
+import type { Mutation } from './mutations.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const WORKSPACES = ['apps', 'libs', 'tools'];
@@ -17,17 +16,26 @@ const OWN = '@callboard';
 const SEEDS = 3;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** `names`, comma separated, or `all`. Returns the exit code: 0 when the fault of each was found. @throws TypeError when there is none of a name */
-export async function runMutations(names: string, options: string[], say: (line: string) => void): Promise<number> {
-  const wanted = names === 'all' ? MUTATIONS.map(({ name }) => name) : names.split(',');
+/**
+ * `names`, comma separated, or `all`. `rules` are what findings are of. Returns the exit code: 0 when the fault of each was found.
+ * @throws TypeError when there is none of a name
+ */
+export async function runMutations(
+  mutations: readonly Mutation[],
+  rules: readonly string[],
+  names: string,
+  options: string[],
+  say: (line: string) => void,
+): Promise<number> {
+  const wanted = names === 'all' ? mutations.map(({ name }) => name) : names.split(',');
   const chosen = wanted.map((name) => {
-    const mutation = MUTATIONS.find((each) => each.name === name);
+    const mutation = mutations.find((each) => each.name === name);
     if (!mutation) throw new TypeError(`there is no mutation "${name}"`);
     return mutation;
   });
   const missed: string[] = [];
   for (const mutation of chosen) {
-    const found = await runMutation(mutation, options, say);
+    const found = await runMutation(mutation, rules, options, say);
     say(`${mutation.name}: ${found ?? 'NOT FOUND'}`);
     if (found === undefined) missed.push(mutation.name);
   }
@@ -40,6 +48,7 @@ export async function runMutations(names: string, options: string[], say: (line:
 /** Returns the rules that were broken, if any. */
 async function runMutation(
   mutation: Mutation,
+  among: readonly string[],
   options: string[],
   say: (line: string) => void,
 ): Promise<string | undefined> {
@@ -52,7 +61,7 @@ async function runMutation(
       const { code, output } = await run(join(copy, 'tools', 'faults', 'dist', 'main.js'), [...options, ...seed]);
       const rules = /^rules broken: (.*)$/m.exec(output)?.[1];
       if (code === 1 && rules !== undefined) {
-        for (const line of findingsIn(output)) say(`  ${line}`);
+        for (const line of findingsIn(output, among)) say(`  ${line}`);
         return `seed ${1 + tried}: ${rules}`;
       }
       if (code !== 0) throw new Error(`the run of ${mutation.name} ended with ${code}:\n${output.slice(-4_000)}`);
@@ -65,16 +74,16 @@ async function runMutation(
 }
 
 /** The first findings of a report, one of each rule. */
-function findingsIn(output: string): string[] {
+function findingsIn(output: string, rules: readonly string[]): string[] {
   const found = new Map<string, string>();
   for (const line of output.split('\n')) {
-    const rule = RULES.find((each) => line.startsWith(`${each} (`) || line.startsWith(`${each}: `));
+    const rule = rules.find((each) => line.startsWith(`${each} (`) || line.startsWith(`${each}: `));
     if (rule && !found.has(rule)) found.set(rule, line);
   }
   return [...found.values()];
 }
 
-/** The compiled workspaces, and links to everything that they import. */
+/** What is in the workspaces but for their sources, and links to everything that they import. */
 async function copyProduct(to: string): Promise<void> {
   const names = new Map<string, string>();
   await cp(join(ROOT, 'package.json'), join(to, 'package.json'));
@@ -84,9 +93,8 @@ async function copyProduct(to: string): Promise<void> {
       const target = join(to, folder, project);
       const manifest = await readFile(join(from, 'package.json'), 'utf8').catch(() => undefined);
       if (manifest === undefined) continue;
-      await mkdir(target, { recursive: true });
-      await writeFile(join(target, 'package.json'), manifest);
-      await cp(join(from, 'dist'), join(target, 'dist'), { recursive: true }).catch(ifAbsent);
+      const isCopied = (path: string) => ![join(from, 'src'), join(from, 'node_modules')].includes(path);
+      await cp(from, target, { recursive: true, filter: isCopied });
       await linkAll(join(from, 'node_modules'), join(target, 'node_modules')).catch(ifAbsent);
       names.set((JSON.parse(manifest) as { name: string }).name, target);
     }
