@@ -72,6 +72,8 @@ const BATCH_BYTES = 1024 * 1024;
 const MAX_SCANNED = 5_000;
 const MAX_SCANNED_BYTES = 16 * 1024 * 1024;
 const MAX_PAGE_MS = 2_000;
+/** How long looking back for the last events may take. */
+const MAX_LATEST_MS = 3_000;
 
 export class EventReader {
   private constructor(private readonly jsm: JetStreamManager) {}
@@ -118,7 +120,9 @@ export class EventReader {
    */
   async latest(scope: EventScope, selection: EventSelection, bounds: PageBounds): Promise<EventPage> {
     const { earliest } = await this.range();
-    for (let width = bounds.events; ; width *= 4) {
+    const until = Date.now() + MAX_LATEST_MS;
+    let found: EventPage | undefined;
+    for (let width = bounds.events; ; width = Math.min(width * 4, MAX_SCANNED)) {
       const from = await this.beforeLast(scope, selection, width);
       const last = new LastEvents(bounds);
       let page: EventPage;
@@ -127,11 +131,12 @@ export class EventReader {
         page = await this.read(scope, selection, position, { events: BATCH, bytes: MAX_SCANNED_BYTES });
         last.add(page.events);
         position = page.next;
+        // So far back it takes too long: what was found before is what there is.
+        if (found && Date.now() > until) return found;
       } while (page.hasMore);
+      found = { ...page, events: last.events, truncated: false };
       const isEnough = last.events.length >= bounds.events || last.seenBytes >= bounds.bytes;
-      if (isEnough || width >= MAX_SCANNED || from.sequence <= earliest.sequence) {
-        return { ...page, events: last.events, truncated: false };
-      }
+      if (isEnough || width >= MAX_SCANNED || from.sequence <= earliest.sequence) return found;
     }
   }
 

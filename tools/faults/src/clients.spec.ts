@@ -26,7 +26,7 @@ interface SeenTask {
 }
 
 const CLIENTS = fileURLToPath(new URL('../../clients/', import.meta.url));
-const DEMO_TOOLS = [
+const TOOLS = [
   'demo.append',
   'demo.approve',
   'demo.echo',
@@ -34,6 +34,11 @@ const DEMO_TOOLS = [
   'demo.progress',
   'demo.sleep',
   'callboard.result',
+  'events.list',
+  'events.poll',
+  'events.read',
+  'events.subscribe',
+  'events.unsubscribe',
 ];
 
 let stack: TestStack;
@@ -60,7 +65,7 @@ describe('a real client lists the tools, calls them and sees their progress', ()
     '%s, %s',
     async (client, era, protocol) => {
       const seen = await drive<Seen>(client, era);
-      expect(seen.tools).toEqual(expect.arrayContaining(DEMO_TOOLS));
+      expect(seen.tools).toEqual(expect.arrayContaining(TOOLS));
       expect(seen.protocol).toBe(protocol);
       if (seen.session !== undefined) expect(seen.session).toBe(era === 'legacy');
       for (const result of [seen.echo, seen.progressed]) {
