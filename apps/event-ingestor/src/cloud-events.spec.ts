@@ -1,9 +1,12 @@
 /** CloudEvents over HTTP, as the protocol's binding has them and as its SDK sends them, against the real process and a real server. */
 import { randomUUID } from 'node:crypto';
+import { GAP_TYPE } from '@callboard/events';
 import { startTestNats, type HttpHeaders, type TestNats } from '@callboard/testing';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { BATCHED, BEARER, OLD_TOKEN, STRUCTURED, SpecIngestors, TOKEN, type SpecIngestor } from './spec-ingestor.js';
+
+jest.setTimeout(120_000);
 
 let nats: TestNats;
 let ingestors: SpecIngestors;
@@ -304,6 +307,11 @@ describe('a refusal', () => {
     expect(await send('com.example.build')).toBe(202);
     expect(await send('com.example.builder')).toBe(403);
     expect(await send('org.example.build')).toBe(403);
+  });
+
+  it('of what only Callboard itself may say is forbidden', async () => {
+    const answer = await ingestor.send(event({ type: GAP_TYPE }));
+    expect([answer.status, answer.json.code]).toEqual([403, 'forbidden']);
   });
 
   it.each([

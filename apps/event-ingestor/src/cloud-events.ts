@@ -13,11 +13,11 @@ import { CallboardError } from '@callboard/envelope';
 import { InvalidEvent, percentDecode, readAttributes } from '@callboard/events';
 import { isNestedDeeperThan, parseJson } from '@callboard/http';
 import {
+  OversizedEvent,
   isJson,
   mediaTypeOf,
   readJsonData,
   refuseOversized,
-  type OversizedEvent,
   type ReadEvent,
   type ReadLimits,
   type Reading,
@@ -64,7 +64,8 @@ function attempt(read: () => ReadEvent): Reading {
   try {
     return read();
   } catch (error) {
-    return error as InvalidEvent | OversizedEvent;
+    if (error instanceof InvalidEvent || error instanceof OversizedEvent) return error;
+    throw error;
   }
 }
 

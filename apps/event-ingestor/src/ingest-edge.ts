@@ -184,8 +184,14 @@ function toRefusal(error: Error): CallboardError {
   return new CallboardError(error instanceof OversizedEvent ? 'payload_too_large' : 'invalid_event', error.message);
 }
 
+/** What Callboard itself says, of a gap for one, nobody else may say. */
+const OUR_TYPES = 'io.callboard.';
+
 function refusalOfTopic({ topics }: SenderSource, reading: ReadEvent): CallboardError | undefined {
   const { type } = reading.attributes;
+  if (type.startsWith(OUR_TYPES)) {
+    return new CallboardError('forbidden', `Types that begin with ${OUR_TYPES} are not for senders`);
+  }
   const may = topics.some((topic) => (topic.endsWith('*') ? type.startsWith(topic.slice(0, -1)) : type === topic));
   return may ? undefined : new CallboardError('forbidden', 'The source may not send events of this type');
 }

@@ -126,6 +126,10 @@ sources:
       one('type: backstage_bus, token: { env: A }, topics: [], base_url: http://b'),
       'topics must NOT have fewer than 1',
     ],
+    [
+      'sources: [{ name: backstage, type: cloudevents, token: { env: A } }]',
+      "sources[0].name is the name of the events of Backstage's plug-in",
+    ],
     ['sources: [{ name: A B, type: cloudevents, token: { env: A } }]', 'sources[0].name must match'],
     [
       'sources:\n  - { name: a, type: cloudevents, token: { env: A } }\n  - { name: a, type: cloudevents, token: { env: A } }',

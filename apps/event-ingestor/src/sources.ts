@@ -96,6 +96,8 @@ const sender = {
   key: { if: { type: 'array' }, then: { type: 'array', items: pointer, maxItems: 8 }, else: pointer, default: [] },
 };
 const type = (name: Source['type']) => ({ const: name });
+/** Under it the plug-in in Backstage stores its events itself. */
+const PLUGIN_SOURCE = 'backstage';
 /** A time may be off by as much as this, unless the file says otherwise; what the standard's own libraries take. */
 const MAX_AGE_S = 300;
 
@@ -167,6 +169,9 @@ export function parseSources(content: string, path: string, env: NodeJS.ProcessE
     }
   });
   sources.forEach(({ name }, i) => {
+    if (name === PLUGIN_SOURCE) {
+      throw yaml.mistake(['sources', i, 'name'], "is the name of the events of Backstage's plug-in: choose another");
+    }
     if (sources.findIndex((other) => other.name === name) !== i) {
       throw yaml.mistake(['sources', i, 'name'], 'is the name of another source already');
     }

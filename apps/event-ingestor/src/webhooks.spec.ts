@@ -2,9 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { sign } from '@octokit/webhooks-methods';
 import { startTestNats, type HttpHeaders, type TestNats } from '@callboard/testing';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { GITHUB_SECRET, STANDARD_SECRET, SpecIngestors, type SpecIngestor } from './spec-ingestor.js';
+
+jest.setTimeout(120_000);
 
 let nats: TestNats;
 let ingestors: SpecIngestors;
@@ -176,6 +178,26 @@ describe('a standard webhook', () => {
     await refuses('/webhooks/standard', headers(), BODY, [401, 'invalid_signature']);
   });
 
+  it('whose signature is good for another way to take it apart is refused', async () => {
+    const at = new Date();
+    const now = Math.floor(at.getTime() / 1_000);
+    // What is signed is `msg.<time>.<body>`, and this body begins with a time of its own.
+    const signature = new Webhook(STANDARD_SECRET).sign('msg', at, `${now}.${BODY}`);
+    const headers = { ...deliver(BODY), 'webhook-id': `msg.${now}`, 'webhook-signature': signature };
+    await refuses('/webhooks/standard', { ...headers, 'webhook-timestamp': String(now) }, BODY, [
+      401,
+      'invalid_signature',
+    ]);
+  });
+
+  it('with a time that no calendar has is of when it was signed', async () => {
+    const body = JSON.stringify({ type: 'a', timestamp: '+275760-09-13T00:00:00Z' });
+    const headers = deliver(body);
+    expect((await ingestor.post('/webhooks/standard', headers, body)).status).toBe(202);
+    const [stored] = await ingestors.find('standard', headers['webhook-id']);
+    expect(stored!.attributes.time).toMatch(/^20\d\d-/);
+  });
+
   it('with a changed body is refused', async () => {
     await refuses('/webhooks/standard', deliver(BODY), BODY.replace('1', '2'), [401, 'invalid_signature']);
   });
@@ -186,5 +208,5 @@ it('what was signed wrongly is counted', async () => {
     ingestor.metric(
       new RegExp(`^callboard_ingest_events_total\\{source="${source}",outcome="invalid_signature"\\} (\\d+)$`, 'm'),
     );
-  expect([await refused('hub'), await refused('standard')]).toEqual([7, 10]);
+  expect([await refused('hub'), await refused('standard')]).toEqual([7, 11]);
 });
