@@ -12,8 +12,6 @@ export interface ReadyFile {
   ingest_url: string;
   /** Of every ingestor. */
   ingest_urls: string[];
-  /** The bearer token of the source `local`. */
-  ingest_token: string;
   nats_url: string;
   /** Where there is one: `--backstage`. */
   backstage_url?: string;

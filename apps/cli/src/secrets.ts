@@ -5,14 +5,12 @@ import { writeSecret } from '@callboard/nats-server';
 import type { pathsOf } from './data-dir.js';
 
 export interface Secrets {
-  /** The bearer token of whoever may read the data dir. */
+  /** The bearer token of whoever may read the data dir: to call, and to send events as the ingestor's source `local`. */
   token: string;
   /** Seals what a client carries between two rounds of one call; every front end needs the same. */
   requestStateKey: string;
   /** Key of the tokens with which far sides report; runners write them, front ends check them. */
   resultsKey: string;
-  /** The bearer token of the ingestor's source `local`. */
-  ingestToken: string;
   /** What pseudonyms are made with; whoever has it can tell whether a value is behind one. */
   pseudonymKey: string;
 }
@@ -30,7 +28,6 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
     token: `cbt_${randomBytes(24).toString('base64url')}`,
     requestStateKey: randomBytes(32).toString('base64'),
     resultsKey: randomBytes(32).toString('base64'),
-    ingestToken: `cbi_${randomBytes(24).toString('base64url')}`,
     pseudonymKey: randomBytes(32).toString('base64'),
     // A data dir that an earlier version made has not all of them.
     ...kept,

@@ -257,7 +257,7 @@ export class Stack {
       'event-ingestor': {
         CALLBOARD_HTTP_HOST: HOST,
         CALLBOARD_HTTP_PORT: String(ports.http),
-        CALLBOARD_INGEST_TOKEN: this.#secrets.ingestToken,
+        CALLBOARD_INGEST_TOKEN: this.#secrets.token,
         ...(config.sources && { CALLBOARD_SOURCES: config.sources }),
         ...this.#backstage?.is.ingestorEnv(config.sources),
       },
@@ -330,7 +330,6 @@ export class Stack {
       results_url: mcpUrls[0]!.replace(/mcp$/, 'results'),
       ingest_url: ingestUrls[0]!,
       ingest_urls: ingestUrls,
-      ingest_token: this.#secrets.ingestToken,
       nats_url: nats.url,
       ...(backstage && { backstage_url: backstage.url }),
       nats_users: Object.fromEntries(others.map((user) => [user, { creds: nats.credsFile(user) }])),

@@ -17,7 +17,6 @@ export interface ReadyFile {
   results_url: string;
   ingest_url: string;
   ingest_urls: string[];
-  ingest_token: string;
   nats_url: string;
   backstage_url?: string;
   nats_users: Record<string, { creds: string }>;

@@ -49,13 +49,13 @@ export const events: Bench = {
       const load = await Child.start('the load generator', EVENT_LOAD);
       started.push(load);
 
-      const { ingest_url: ingestUrl, ingest_token: ingestToken, mcp_url: mcpUrl, token, processes } = stack.ready;
+      const { ingest_url: ingestUrl, mcp_url: mcpUrl, token, processes } = stack.ready;
       const targets: Record<'JetStream alone' | 'callboard', Pick<EventOrder, 'to' | 'processes'>> = {
         'JetStream alone': {
           to: { jetstream: { url: alone.url, stream: STREAM } },
           processes: { 'nats-server': [alone.pid] },
         },
-        callboard: { to: { callboard: { ingestUrl, ingestToken, mcpUrl, token } }, processes },
+        callboard: { to: { callboard: { ingestUrl, mcpUrl, token } }, processes },
       };
       // Both sides compiled and warm before anything counts.
       for (const target of Object.values(targets)) {

@@ -32,7 +32,7 @@ describeWith(TOOLS, 'docs/events.md', () => {
       args: ['--config', join(folder, 'stack.yaml')],
       env: { CI_TOKEN: 'a-token-of-the-page', GITHUB_SECRET: SECRET, GITHUB_SECRET_OF_NEXT_YEAR: 'another' },
     });
-    const { ingest_url: INGEST_URL, ingest_token: INGEST_TOKEN } = stack.ready;
+    const { ingest_url: INGEST_URL, token: INGEST_TOKEN } = stack.ready;
     env = { ...process.env, INGEST_URL, INGEST_TOKEN, GITHUB_SECRET: SECRET };
   }, 120_000);
   afterAll(async () => {

@@ -152,7 +152,7 @@ async function hearOfAnEvent(stack: Stack, client: Client): Promise<void> {
   const answer = await fetch(`${stack.ready.ingest_url}/events/local`, {
     method: 'POST',
     headers: {
-      authorization: `Bearer ${stack.ready.ingest_token}`,
+      authorization: `Bearer ${stack.ready.token}`,
       'content-type': 'application/cloudevents+json',
     },
     body: JSON.stringify(event),

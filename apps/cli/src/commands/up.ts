@@ -81,7 +81,7 @@ Callboard is ready, after ${seconds.toFixed(1)} s.
   Claude Code    claude mcp add --transport http callboard ${ready.mcp_url}
   Inspector      npx @modelcontextprotocol/inspector --cli ${ready.mcp_url} --transport http --method tools/list
 
-  Events         ${ready.ingest_url}/events/local takes CloudEvents; its token is ingest_token in ${here(paths.ready)}${
+  Events         ${ready.ingest_url}/events/local takes CloudEvents, with the token${
     ready.backstage_url
       ? `\n  Backstage      ${ready.backstage_url}/api/events/http/github takes webhooks; see docs/backstage.md`
       : ''

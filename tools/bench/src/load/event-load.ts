@@ -10,7 +10,6 @@ import { closedLoop, type LoopOrder, type LoopReport } from './closed-loop.js';
 
 export interface CallboardTarget {
   ingestUrl: string;
-  ingestToken: string;
   mcpUrl: string;
   token: string;
 }
@@ -91,7 +90,7 @@ function dataOf(bytes: number): string {
 
 async function throughCallboard(target: CallboardTarget, callers: number, reader: Reader): Promise<Way> {
   const agent = new Agent({ keepAlive: true, maxSockets: callers });
-  const headers = { authorization: `Bearer ${target.ingestToken}`, 'content-type': 'application/cloudevents+json' };
+  const headers = { authorization: `Bearer ${target.token}`, 'content-type': 'application/cloudevents+json' };
   const send = (id: string, data: string) =>
     new Promise<void>((resolve, reject) => {
       // Each event of a key of its own: an order that nobody needs would be measured with it.

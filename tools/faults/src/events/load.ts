@@ -94,7 +94,7 @@ export class EventLoad {
         const event = { specversion: '1.0', id, source: '/faults', type: 'faults.act', partitionkey: key, data };
         return post(`${ready.ingest_url}/events/local`, event, {
           'content-type': 'application/cloudevents+json',
-          authorization: `Bearer ${ready.ingest_token}`,
+          authorization: `Bearer ${ready.token}`,
         });
       }
     }
