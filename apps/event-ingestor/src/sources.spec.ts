@@ -170,7 +170,7 @@ describe('the sources of a process', () => {
     };
     const [one, two, again] = [await write('1', 'one'), await write('2', 'two'), await write('3', 'one')];
     const names = async (sources: string) =>
-      (await openSources({ sources, ingestToken: '' }, { T: 't' })).map((s) => s.name);
+      (await openSources({ sources, ingestToken: '' }, { T: 'hunter2-0123456789' })).map((s) => s.name);
     expect(await names(`${one}, ${two}`)).toEqual(['one', 'two']);
     await expect(names(`${one},${again}`)).rejects.toThrow('have a source one');
     await rm(folder, { recursive: true });
