@@ -2,7 +2,7 @@ import { gauge, metrics } from '@callboard/telemetry';
 import { Counter, Histogram } from 'prom-client';
 
 /** How the sending of a notification can end here. */
-export const ENDINGS = ['sent', 'rate_limited', 'refused', 'not_approved', 'stopped'] as const;
+export const ENDINGS = ['sent', 'digested', 'rate_limited', 'refused', 'not_approved', 'stopped'] as const;
 export type Ending = (typeof ENDINGS)[number];
 
 export class NotifierMetrics {
@@ -16,6 +16,12 @@ export class NotifierMetrics {
     name: 'callboard_notifications_over_budget_total',
     help: 'Notifications for which a budget had no room, by its name',
     labelNames: ['budget'],
+    registers: [metrics],
+  });
+  readonly #digests = new Counter({
+    name: 'callboard_notification_digests_total',
+    help: 'Digests by what became of them: `sent` or `refused` by Backstage',
+    labelNames: ['ending'],
     registers: [metrics],
   });
   readonly #again = new Counter({
@@ -45,6 +51,10 @@ export class NotifierMetrics {
 
   overBudget(budget: string): void {
     this.#limited.inc({ budget });
+  }
+
+  digest(ending: 'sent' | 'refused'): void {
+    this.#digests.inc({ ending });
   }
 
   again(): void {

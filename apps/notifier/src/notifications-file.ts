@@ -57,6 +57,7 @@ interface WrittenBudget {
   severity?: string[];
   broadcast?: boolean;
   only?: string[];
+  exceeded?: BudgetRule['exceeded'];
 }
 interface Written {
   backstage?: WrittenBackstage;
@@ -106,6 +107,7 @@ const FILE = shapeOf<Written>(
           severity: { type: 'array', items: severity, minItems: 1 },
           broadcast: { type: 'boolean' },
           only: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1, maxItems: 1_000 },
+          exceeded: { enum: ['refuse', 'digest'] },
         },
         ['level', 'max', 'per'],
       ),
@@ -185,8 +187,8 @@ function targetOf(url: string, token: string): BackstageTarget {
 }
 
 function budget(written: WrittenBudget): BudgetRule {
-  const { level, max, per, severity = [], broadcast = false, only = [] } = written;
+  const { level, max, per, severity = [], broadcast = false, only = [], exceeded = 'refuse' } = written;
   const kind = [level, ...severity, ...(broadcast ? ['broadcast'] : [])].join('-');
   const perMs = Number(per.slice(0, -1)) * UNITS[per.slice(-1) as keyof typeof UNITS];
-  return { name: written.name ?? `${kind}-per-${per}`, level, max, perMs, severity, broadcast, only };
+  return { name: written.name ?? `${kind}-per-${per}`, level, max, perMs, severity, broadcast, only, exceeded };
 }

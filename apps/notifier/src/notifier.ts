@@ -5,6 +5,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { BudgetLedger } from './budgets/budget-ledger.js';
 import type { NotifierConfig } from './config.js';
 import { Delivery } from './delivery.js';
+import { DigestKeeper } from './digests/digest-keeper.js';
 import { NotifierMetrics } from './metrics.js';
 import { readSettings } from './notifications-file.js';
 import { Notifier, SUBJECT } from './notify.js';
@@ -40,7 +41,22 @@ export async function createNotifier(
     metrics.again();
     log.warn({ reason }, 'Backstage did not take a notification; trying again');
   });
-  const notifier = new Notifier(settings, ledger, delivery, metrics, log);
+  const digests = await DigestKeeper.start(
+    await KeyValueStore.open(nc, BUCKET.digests),
+    config.instance,
+    settings,
+    ledger,
+    delivery,
+    {
+      delivered: () => metrics.digest('sent'),
+      refused: (reason) => {
+        metrics.digest('refused');
+        log.warn({ reason }, 'Backstage refused a digest; it is gone');
+      },
+      failed: (error) => log.warn({ err: error }, 'a digest could not be delivered; trying again'),
+    },
+  );
+  const notifier = new Notifier(settings, ledger, delivery, digests, metrics, log);
   const service = await ActionService.start(nc, await KeyValueStore.open(nc, BUCKET.actions), {
     service: SERVICE,
     place: config.instance,
@@ -54,6 +70,7 @@ export async function createNotifier(
     ops: new OpsServer({ host: config.opsHost, port: config.opsPort, readiness: watchConnection(nc) }),
     stop: async () => {
       await service.drain(config.drainTimeoutMs);
+      await digests.stop();
       await nc.drain();
     },
   };

@@ -2,16 +2,17 @@
  * The life of a notification. Read `#send` top to bottom: read, clean, permit, ask, take from the budgets, deliver.
  *
  * It may be run again from the top after a crash, whatever had been done: it is read and cleaned in the same way, what was asked is
- * answered, what was taken is on record, and what was delivered is updated. `#ended` is the one place where every ending is known.
+ * answered, what was taken or kept for later is on record, and what was delivered is updated. `#ended` is the one place where every ending is known.
  */
 import { ActionError, ActionSet, defineAction, type ActionContext, type ActionDefinition } from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
 import type { Logger } from '@callboard/telemetry';
 import type { z } from 'zod';
 import type { BudgetLedger, Taken } from './budgets/budget-ledger.js';
-import { budgetsFor } from './budgets/budget-rules.js';
+import { budgetsFor, type Budget, type BudgetRule, type Spending } from './budgets/budget-rules.js';
 import { Cleaner, type Cleaned } from './cleaner.js';
 import { NotDelivered, type Delivery } from './delivery.js';
+import type { DigestKeeper } from './digests/digest-keeper.js';
 import type { Ending, NotifierMetrics } from './metrics.js';
 import { SEVERITIES, notificationInput, readNotification, type Notification } from './notification.js';
 import type { NotificationSettings } from './notifications-file.js';
@@ -31,6 +32,7 @@ export class Notifier {
     private readonly settings: NotificationSettings,
     private readonly ledger: BudgetLedger,
     private readonly delivery: Delivery,
+    private readonly digests: DigestKeeper,
     private readonly metrics: NotifierMetrics,
     private readonly log: Logger,
   ) {
@@ -84,12 +86,12 @@ export class Notifier {
     if (notification.recipients.type === 'broadcast' && this.settings.broadcast.approval === 'always') {
       if (!(await approved(notification, context))) return ['not_approved', { status: 'not_approved' }];
     }
-    const taken = await this.ledger.take(
-      context,
-      budgetsFor(this.settings.budgets, { tenantId, userId, notification }),
-      signal,
-    );
-    if (taken.kind === 'exceeded') throw this.#overBudget(taken);
+    const spending = { tenantId, userId, notification };
+    const budgets = budgetsFor(this.settings.budgets, spending);
+    const kept = context.attempt > 1 ? await this.#kept(budgets, spending, correlationId) : undefined;
+    if (kept) return ['digested', digested(kept.rule, kept.due, cleaned)];
+    const taken = await this.ledger.take(context, budgets, signal);
+    if (taken.kind === 'exceeded') return ['digested', await this.#overBudget(taken, spending, cleaned, correlationId)];
     const delivered = await this.delivery.deliver(target, notification, signal);
     if (delivered.kind === 'refused') {
       await this.ledger.giveBack(context);
@@ -110,15 +112,45 @@ export class Notifier {
     }
   }
 
-  /** For the caller to come again: a command that waited here would hold its key, and its place, for nothing. */
-  #overBudget({ rule, retryAfterMs }: Extract<Taken, { kind: 'exceeded' }>): ActionError {
+  /**
+   * Kept for a digest, or else for the caller to come again: a command that waited here would hold its key, and its place, for nothing.
+   * @throws ActionError `rate_limited`
+   */
+  async #overBudget(
+    { rule, retryAfterMs }: Extract<Taken, { kind: 'exceeded' }>,
+    spending: Spending,
+    cleaned: Cleaned,
+    correlationId: string,
+  ): Promise<JsonObject> {
     this.metrics.overBudget(rule.name);
-    return new ActionError(`The budget ${rule.name} (${rule.max} by ${rule.level}) has no room now`, {
+    if (rule.exceeded === 'digest') {
+      try {
+        const due = await this.digests.keep(rule, spending, correlationId, retryAfterMs);
+        return digested(rule, due, cleaned);
+      } catch (error) {
+        this.log.warn({ err: error }, 'a notification could not be kept for a digest, and is refused');
+      }
+    }
+    throw new ActionError(`The budget ${rule.name} (${rule.max} by ${rule.level}) has no room now`, {
       code: 'rate_limited',
       retryable: true,
       retryAfterMs,
       final: true,
     });
+  }
+
+  /** Of an attempt before that has died since. */
+  async #kept(
+    budgets: Budget[],
+    spending: Spending,
+    correlationId: string,
+  ): Promise<{ rule: BudgetRule; due: Date } | undefined> {
+    for (const { rule } of budgets) {
+      if (rule.exceeded !== 'digest') continue;
+      const due = await this.digests.kept(rule, spending, correlationId);
+      if (due) return { rule, due };
+    }
+    return undefined;
   }
 
   #ended(ending: Ending, { correlationId, tenantId, attempt }: ActionContext, code?: string): void {
@@ -157,4 +189,8 @@ function resultOf({ notification, redacted }: Cleaned, delivered: number): JsonO
     scope: notification.payload.scope,
     redacted,
   };
+}
+
+function digested(rule: BudgetRule, due: Date, { redacted }: Cleaned): JsonObject {
+  return { status: 'digested', budget: rule.name, due_at: due.toISOString(), redacted };
 }

@@ -40,6 +40,7 @@ describe('the topology', () => {
       'EVENTS_HELD',
       'EVENTS_RAW',
       'KV_ACTIONS',
+      'KV_DIGESTS',
       'KV_FILTER_LEASES',
       'KV_HALTS',
       'KV_INGEST',

@@ -52,6 +52,8 @@ export const BUCKET = {
   filterLeases: 'FILTER_LEASES',
   /** Named subscriptions of MCP clients: what they want to see, and how far they are. */
   subscriptions: 'SUBSCRIPTIONS',
+  /** What exceeded a budget of notifications, until it is delivered as one. */
+  digests: 'DIGESTS',
 } as const;
 
 /** The consumer of commands whose deadline has passed; shared by all who can write outcomes. */
@@ -586,7 +588,9 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           // Answers the runner that asked.
           inbox('action-runner'),
           ...BUDGET_SUBJECTS,
-          ...api(`STREAM.MSG.GET.${STREAM.budgets}`),
+          `$KV.${BUCKET.digests}.>`,
+          ...reads(`KV_${BUCKET.digests}`),
+          ...api(`STREAM.MSG.GET.${STREAM.budgets}`, `STREAM.MSG.GET.KV_${BUCKET.digests}`),
         ],
       },
       subscribe: { allow: [inbox('notifier'), ...NOTIFIER_SUBJECTS] },

@@ -133,6 +133,7 @@ export class ActionService {
     const full = this.#running.size >= this.options.maxCommands;
     command.say({ status: 'accepted', instance: this.#instance });
     if (full) {
+      command.end();
       const error = { code: 'overloaded', message: ERROR_CODES.overloaded.title, retryable: true };
       return this.#answer(command, { status: 'error', error });
     }

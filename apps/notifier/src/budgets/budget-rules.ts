@@ -18,6 +18,8 @@ export interface BudgetRule {
   broadcast: boolean;
   /** Only for these clients, topics or recipients; empty for all. */
   only: readonly string[];
+  /** What happens to a notification for which there is no room. */
+  exceeded: 'refuse' | 'digest';
 }
 
 /** One counter: at most `max` within `perMs`. */
