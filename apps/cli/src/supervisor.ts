@@ -148,7 +148,11 @@ export class Stack {
     await this.#applyTopology();
     if (this.options.backstage) {
       const backstage = await BackstageMember.prepare(this.dataDir.paths.backstage, say);
-      const member = this.#member(BACKSTAGE, (launch) => backstage.start(this.#nats.running!, launch));
+      const member = this.#member(
+        BACKSTAGE,
+        (launch) => backstage.start(this.#nats.running!, launch),
+        'in its log only',
+      );
       this.#backstage = { is: backstage, member };
       say('starting Backstage');
       // Before the ingestors, which would find no bus and come back later.
@@ -279,15 +283,19 @@ export class Stack {
     };
   }
 
-  /** A place whose process has a log, whose warnings are repeated here, and whose deaths are told. */
-  #member<T extends Running>(instance: string, start: (launch: Launch) => Promise<T>): Member<T> {
+  /** A place whose process has a log, whose warnings are repeated here if they are ours, and whose deaths are told. */
+  #member<T extends Running>(
+    instance: string,
+    start: (launch: Launch) => Promise<T>,
+    warnings: 'repeated' | 'in its log only' = 'repeated',
+  ): Member<T> {
     const { say } = this.options;
     const path = join(this.dataDir.paths.logs, `${instance}.log`);
     const log = new LogFile(path);
     this.#logs.push(log);
     const echo = new Echo(instance, path, say);
     const onLine = (line: string) => {
-      const news = this.#phase === 'ready' ? worthEchoing(line) : undefined;
+      const news = this.#phase === 'ready' && warnings === 'repeated' ? worthEchoing(line) : undefined;
       if (news) echo.line(news);
       return log.write(line) ? undefined : log.drained();
     };

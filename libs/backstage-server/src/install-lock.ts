@@ -1,14 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const LOOK_AGAIN_MS = 250;
 
 /**
- * Does work while no other process of this machine does it under the same path. A holder that has died is followed at once. Two that
+ * Does work while nobody else of this machine does it under the same path. A holder that has died is followed at once. Two that
  * find a dead holder in the same moment may both get in: the work must bear that.
  */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const mine = `${path}.${process.pid}`;
+  const mine = `${path}.${randomUUID()}`;
   await writeFile(mine, String(process.pid));
   try {
     while (!(await tryLink(mine, path))) {

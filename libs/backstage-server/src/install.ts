@@ -4,7 +4,7 @@
  * appears by one rename. They are no part of the workspaces: some nine hundred packages that only those install who run Backstage.
  */
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,13 +37,16 @@ export async function installBackstage(onProgress: OnProgress = () => undefined)
   if (await isThere()) return modules;
   await mkdir(cache, { recursive: true });
   await withLock(`${home}.lock`, async () => {
-    if (!(await isThere())) await installInto(cache, home, onProgress);
+    if (!(await isThere())) await installInto(home, onProgress);
   });
   return modules;
 }
 
-async function installInto(cache: string, home: string, onProgress: OnProgress): Promise<void> {
-  const work = await mkdtemp(join(cache, 'installing-'));
+async function installInto(home: string, onProgress: OnProgress): Promise<void> {
+  const work = `${home}.installing`;
+  // What one that was killed has left.
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work);
   const npm = (...args: string[]) =>
     runCommand('npm', [...args, '--loglevel=error'], { cwd: work, timeoutMs: INSTALL_MS });
   try {

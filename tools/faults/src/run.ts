@@ -3,7 +3,7 @@
  * collect what every side has seen, and judge it.
  */
 import { fileURLToPath } from 'node:url';
-import { startStack, type TestStack } from '@callboard/testing';
+import type { TestStack } from '@callboard/testing';
 import { check, type Verdict } from './checker.js';
 import type { History } from './history.js';
 import { HttpCaller } from './http-caller.js';
@@ -12,6 +12,7 @@ import { Load } from './load.js';
 import { Observer, readLines } from './observe.js';
 import { Operator, type CallerIdentity } from './operator.js';
 import { Random } from './random.js';
+import { rejectedOn, withinStack, type StackEnd } from './within-stack.js';
 
 export interface FaultOptions {
   seed: number;
@@ -26,16 +27,12 @@ export interface FaultOptions {
   dataDir: string;
 }
 
-export interface FaultReport {
+export interface FaultReport extends StackEnd {
   history: History;
   verdict: Verdict;
   loadMs: number;
   restMs: number;
   retries: number;
-  /** Why the stack did not drain and stop cleanly at the end, if it did not. */
-  stopFailure: string | undefined;
-  /** What the stack printed last. */
-  output: string;
 }
 
 /** On a machine that does much else. */
@@ -53,24 +50,14 @@ export async function runFaults(
 ): Promise<FaultReport> {
   const { dataDir, frontEnds, runners } = options;
   say(`starting ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
-  const stack = await startStack({
+  const stack = {
     dataDir,
     replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners },
     env: { CALLBOARD_ACTION_MODULES: `@callboard/demo-actions,${ACTIONS}` },
     readyWithinMs: READY_MS,
-  });
-  let seen: Pick<FaultReport, 'history' | 'loadMs' | 'restMs' | 'retries'>;
-  try {
-    seen = await loadAndKill(stack, options, say, signal);
-  } catch (error) {
-    await stack.stop();
-    throw new Error(`the run broke off; the stack said last:\n${stack.output()}`, { cause: error });
-  }
-  const stopFailure = await stack.stop().then(
-    () => undefined,
-    (error: Error) => error.message,
-  );
-  return { ...seen, verdict: check(seen.history), stopFailure, output: stack.output() };
+  };
+  const seen = await withinStack(stack, (started) => loadAndKill(started, options, say, signal));
+  return { ...seen, verdict: check(seen.history) };
 }
 
 async function loadAndKill(
@@ -152,10 +139,6 @@ async function findOutWhoCalls(stack: TestStack, observer: Observer): Promise<Ca
   if (answer.kind !== 'succeeded') throw new Error(`the first call did not succeed: ${JSON.stringify(answer)}`);
   const { tenant_id: tenantId, user_id: userId } = await observer.envelope(answer.correlationId!);
   return { tenantId, userId };
-}
-
-function rejectedOn(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('interrupted'))));
 }
 
 function describeProgress(load: Load, killer: Killer, operator: Operator, startedAt: number): string {

@@ -71,7 +71,14 @@ export class BusRecord {
   }
 }
 
+/** A record that nobody of us wrote says nothing, so anything may be missing. */
+const UNREADABLE: BusState = { state: 'reading', at: new Date(0).toISOString(), topics: [] };
+
 function decode(value: Uint8Array): { state: BusState; claim: string } {
-  const { claim, ...state } = JSON.parse(Buffer.from(value).toString()) as BusState & { claim: string };
-  return { state, claim };
+  try {
+    const { claim, ...state } = JSON.parse(Buffer.from(value).toString()) as BusState & { claim: string };
+    return { state, claim };
+  } catch {
+    return { state: UNREADABLE, claim: '' };
+  }
 }

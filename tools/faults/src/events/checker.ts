@@ -2,7 +2,8 @@
  * The rules for events, as a pure function over a recorded history:
  *   answered     every event that may be sent again was taken in the end;
  *   stored       what was taken is stored, once, and nothing else is. Over the bus, what was taken and is not stored lies in a gap that was told;
- *   order        events of a key are stored, and read, in the order in which they were sent;
+ *   order        events of a key are stored, and read, in the order in which they were sent; one whose sender was never answered may still be
+ *                on its way when the next is sent, and has no place;
  *   redacted     what is private is in nothing that is stored or read, and nothing is held back;
  *   read         the subscribed client of each era was given every stored event, once.
  */
@@ -66,12 +67,14 @@ function checkSequence(how: string, events: readonly SeenEvent[], posted: Readon
   const last = new Map<string, SeenEvent>();
   for (const event of events) {
     const name = nameOf(event);
+    const post = posted.get(name);
     const before = last.get(event.key);
-    if (before && before.value > event.value) {
+    const hasPlace = post?.answeredAt !== undefined;
+    if (hasPlace && before && before.value > event.value) {
       findings.push({ rule: 'event out of order', detail: `${name} ${how} after ${nameOf(before)}` });
     }
-    last.set(event.key, event);
-    const secret = posted.get(name)?.secret;
+    if (hasPlace) last.set(event.key, event);
+    const secret = post?.secret;
     if (secret !== undefined && event.text.includes(secret))
       findings.push({ rule: 'event not redacted', detail: `${name} ${how}` });
   }

@@ -5,10 +5,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toStructured } from '@callboard/events';
 import { EventReader, STREAM, connectNats } from '@callboard/jetstream';
-import { startStack, waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
+import { waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { Killer } from '../killer.js';
 import { Random } from '../random.js';
+import { rejectedOn, withinStack, type StackEnd } from '../within-stack.js';
 import { checkEvents, type EventFinding } from './checker.js';
 import { ERAS, type EventHistory, type SeenEvent, type SeenGap } from './history.js';
 import { EventLoad } from './load.js';
@@ -28,12 +29,10 @@ export interface EventFaultOptions {
   dataDir: string;
 }
 
-export interface EventFaultReport {
+export interface EventFaultReport extends StackEnd {
   history: EventHistory;
   findings: EventFinding[];
   loadMs: number;
-  stopFailure: string | undefined;
-  output: string;
 }
 
 /** Where Backstage has to be installed first. */
@@ -52,24 +51,14 @@ export async function runEventFaults(
 ): Promise<EventFaultReport> {
   const { dataDir, ingestors, filters } = options;
   say(`starting Backstage, ${ingestors} ingestors and ${filters} filters in ${dataDir}`);
-  const stack = await startStack({
+  const stack = {
     dataDir,
     replicas: { 'event-ingestor': ingestors, 'pii-filter': filters },
     args: ['--backstage'],
     readyWithinMs: READY_MS,
-  });
-  let seen: Pick<EventFaultReport, 'history' | 'loadMs'>;
-  try {
-    seen = await sendAndKill(stack, options, say, signal);
-  } catch (error) {
-    await stack.stop();
-    throw new Error(`the run broke off; the stack said last:\n${stack.output()}`, { cause: error });
-  }
-  const stopFailure = await stack.stop().then(
-    () => undefined,
-    (error: Error) => error.message,
-  );
-  return { ...seen, findings: checkEvents(seen.history), stopFailure, output: stack.output() };
+  };
+  const seen = await withinStack(stack, (started) => sendAndKill(started, options, say, signal));
+  return { ...seen, findings: checkEvents(seen.history) };
 }
 
 async function sendAndKill(
@@ -97,13 +86,10 @@ async function sendAndKill(
   const ticker = setInterval(() => say(describe()), TICK_MS);
   const killing = killer.run();
   const reading = Promise.all(ERAS.map((era) => subscribers[era].run()));
-  const interrupted = new Promise<never>((_, reject) =>
-    signal?.addEventListener('abort', () => reject(new Error('interrupted'))),
-  );
   let stored: Stored;
   let loadMs: number;
   try {
-    await Promise.race([load.run(), killing, reading, interrupted]);
+    await Promise.race([load.run(), killing, reading, rejectedOn(signal)]);
     loadMs = Date.now() - startedAt;
     killer.stop();
     await killing;
