@@ -34,7 +34,7 @@ if (typeof tools === 'string') {
 
 describe('docs/runbook.md', () => {
   it('has a block of commands under every operation', () => {
-    expect(new Set(steps.map(({ heading }) => heading)).size).toBe(15);
+    expect(new Set(steps.map(({ heading }) => heading)).size).toBe(16);
     expect(steps.filter(({ commands }) => !/\bnats\b|callboard/.test(commands))).toEqual([]);
   });
 });
