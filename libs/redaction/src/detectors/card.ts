@@ -12,10 +12,15 @@ export const card: Detector = {
     const spans: Span[] = [];
     for (let i = 0; i < text.length; i++) {
       if (!isDigit(text.charCodeAt(i))) continue;
+      const end = runEnd(text, i);
+      const glued = i > 0 && isWordChar(text.charCodeAt(i - 1));
+      if (glued || end - i < SHORTEST_GROUP) {
+        i = end;
+        continue;
+      }
       const groups = groupsAt(text, i);
-      const end = groups.at(-1)!.end;
-      if (i === 0 || !isWordChar(text.charCodeAt(i - 1))) spans.push(...cardsIn(text, groups));
-      i = end;
+      spans.push(...cardsIn(text, groups));
+      i = groups.at(-1)!.end;
     }
     return spans;
   },
@@ -26,18 +31,25 @@ interface Group {
   end: number;
 }
 
-/** The groups of digits from here on that are separated by one space, hyphen or dot each. */
+/** No group of a card but the last is shorter. */
+const SHORTEST_GROUP = 4;
+
+function runEnd(text: string, from: number): number {
+  let end = from;
+  while (end < text.length && isDigit(text.charCodeAt(end))) end++;
+  return end;
+}
+
+/** The groups of digits from here on that are separated by one space, hyphen or dot each, up to a short one. */
 function groupsAt(text: string, from: number): Group[] {
   const groups: Group[] = [];
-  let i = from;
-  for (;;) {
-    const start = i;
-    while (i < text.length && isDigit(text.charCodeAt(i))) i++;
-    groups.push({ start, end: i });
-    const code = text.charCodeAt(i);
-    if (!((code === 32 || code === 45 || code === 46 || code === 0xa0) && isDigit(text.charCodeAt(i + 1))))
-      return groups;
-    i++;
+  for (let start = from; ;) {
+    const end = runEnd(text, start);
+    groups.push({ start, end });
+    const code = text.charCodeAt(end);
+    const separated = (code === 32 || code === 45 || code === 46 || code === 0xa0) && isDigit(text.charCodeAt(end + 1));
+    if (!separated || end - start < SHORTEST_GROUP) return groups;
+    start = end + 1;
   }
 }
 
