@@ -89,7 +89,9 @@ function anchorAt(sample: Sample, words: Word[], i: number): Block | undefined {
   }
   if (STREET_BEFORE.has(word.folded) && next !== undefined && next.text !== '' && gap(sample, words, i + 1) === ' ') {
     const number = words.slice(i + 1, i + 7).findIndex((one) => isNumber(one));
-    const leading = isNumber(words[i - 1]) && gap(sample, words, i) === ' ';
+    // "1.2.7 via npm" is no Italian street.
+    const leading =
+      isNumber(words[i - 1]) && gap(sample, words, i) === ' ' && sample.text[words[i - 1]!.start - 1] !== '.';
     if (leading || (number > 0 && (next.capital || word.capital) && sameLine(sample, words, i, i + 1 + number))) {
       return {
         from: leading ? left(sample, words, i) : i,
