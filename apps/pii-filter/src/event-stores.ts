@@ -18,6 +18,7 @@ import { STREAM, headerLine, type AckedPublisher, type HeldLetterPublisher } fro
 import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import { contentOf, type RedactedEvent } from './judge-event.js';
 import type { HoldReason, RawMessage } from './raw-event.js';
+import { shownTopic } from './shown-topic.js';
 
 /** Why and after how many attempts an event is held. */
 export interface Hold {
@@ -76,14 +77,15 @@ export class EventStores {
   }
 
   #tell(address: EventAddress, raw: RawMessage, { reason, attempts }: Hold, sequence: number): Promise<void> {
-    const { tenantId: tenant_id, source, topic, event: name } = address;
+    const { tenantId: tenant_id, source, event: name } = address;
+    const topic = shownTopic(address.topic);
     const contentType = [...raw.headers].find(([header]) => header.toLowerCase() === 'content-type')?.[1][0];
     const about = { content: contentOf(contentType).kind, data_bytes: raw.data.byteLength };
     return this.letters.publish({
       reason,
       attempts,
       stream: STREAM.eventsRaw,
-      subject: heldLetterSubject(address),
+      subject: heldLetterSubject({ ...address, topic }),
       sequence,
       event: { name, tenant_id, source, topic, ...about },
     });
