@@ -21,6 +21,8 @@ const WAYS: readonly Way[] = ['plug-in', 'ingestor', 'bus'];
 /** Longer than a publisher waits while nats-server is replaced. */
 const ANSWER_MS = 20_000;
 const AGAIN_MS = 250;
+/** Part of the events that are sent once more although they were taken. */
+const REPEATED = 0.1;
 /** A sender that has no answer for so long is stuck, and the run with it. */
 const GIVE_UP_MS = 120_000;
 
@@ -51,6 +53,8 @@ export class EventLoad {
       const post: Post = { way, key, value, secret, sentAt: Date.now(), attempts: 0 };
       this.posts.push(post);
       await this.#send(post);
+      // As senders do that have lost an answer, or are told to.
+      if (way !== 'bus' && random.next() < REPEATED) await this.#send(post);
       this.done += 1;
     }
   }

@@ -21,10 +21,10 @@ export const EVENT_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'gap-untold',
-    what: 'a subscription that was forgotten is made anew, and no gap is told',
+    what: 'what an event bus may have lost is not told',
     file: BUS_READER,
-    find: "this.#open('subscription_lost');\n",
-    replace: '',
+    find: 'await this.#store([gapEvent(',
+    replace: 'void ([gapEvent(',
   },
   {
     name: 'passed-raw',
