@@ -4,7 +4,7 @@
  */
 import { RefusedError } from './limits.js';
 import { fold } from './text/fold.js';
-import { ENGLISH, kindOf, NO_NAME, OTHER, PLACE, STOP } from './text/lexicon.js';
+import { ARTICLE, CITY, ENGLISH, FAMILY, GIVEN, kindOf, NO_NAME, OTHER, PLACE, STOP } from './text/lexicon.js';
 import { isWordChar, pairsOf } from './text/chars.js';
 import { lowerOf } from './text/scan.js';
 import type { EntityType, Span } from './types.js';
@@ -79,7 +79,7 @@ export class KnownValues {
     if (text.length < (SHORTEST[type] ?? SHORTEST_OTHER) || text.length > LONGEST) return;
     if (type === 'SECRET' && /^(?:[a-z]+|\d{1,7})$/i.test(text) && text.length < 8) return;
     const word = type === 'PERSON' && !/\s/.test(text);
-    if (word && !isRareWord(text)) return;
+    if (word && !tellsPerson(text)) return;
     this.#insert(lowerOf(text), { length: text.length, type, value: text, word });
     const digits = text.replace(/[^\p{L}\p{N}]/gu, '');
     if (digits !== text && digits.length >= 7 && /^(?:PHONE|CREDIT_CARD|IBAN|NATIONAL_ID|ACCOUNT)$/.test(type)) {
@@ -88,7 +88,7 @@ export class KnownValues {
     if (type !== 'PERSON') return;
     for (const part of text.split(/[^\p{L}\p{N}]+/u)) {
       // The part stands for the whole name: they get one pseudonym.
-      if (part !== text && part.length >= 3 && /^\p{Lu}/u.test(part) && isRareWord(part)) {
+      if (part !== text && /^\p{Lu}/u.test(part) && tellsPerson(part)) {
         this.#insert(lowerOf(part), { length: part.length, type, value: text, word: true });
       }
     }
@@ -177,7 +177,12 @@ function stands(text: string, start: number, end: number, entry: Entry, identifi
   return alone(start - 1) && alone(end);
 }
 
-function isRareWord(word: string): boolean {
+/** Whoever has read the whole name: do they know who is meant by this part of it? */
+function tellsPerson(word: string): boolean {
   const kind = kindOf(fold(word));
-  return (kind & (NO_NAME | STOP | ENGLISH | OTHER)) === 0 && !((kind & PLACE) !== 0 && word.length < 5);
+  // Of somebody who is known by name, a common name is the name: in that event, Grace is more likely a person than a virtue.
+  if ((kind & (GIVEN | FAMILY)) !== 0 && word.length >= 2) return (kind & (STOP | ARTICLE | CITY)) === 0;
+  return (
+    word.length >= 3 && (kind & (NO_NAME | STOP | ENGLISH | OTHER)) === 0 && !((kind & PLACE) !== 0 && word.length < 5)
+  );
 }

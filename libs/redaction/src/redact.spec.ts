@@ -82,6 +82,19 @@ describe('a value found once', () => {
     expect(after['code']).toBe(after['phone']);
   });
 
+  it('takes the parts of a name with it that are words of the language too, where they are written as a name', () => {
+    const after = ok({
+      author: { name: 'Grace Page' },
+      reviewer: { name: 'Ada Lovelace' },
+      text: 'Grace agrees with Ada. Ask Page; grace is a virtue, and the next page is blank.',
+    }) as { author: { name: string }; reviewer: { name: string }; text: string };
+    const [grace, ada] = [after.author.name, after.reviewer.name];
+    expect(grace).toMatch(/^\[PERSON:/);
+    expect(after.text).toBe(
+      `${grace} agrees with ${ada}. Ask ${grace}; grace is a virtue, and the next page is blank.`,
+    );
+  });
+
   it('takes the parts of a name with it, where they are words of a text, and not in references', () => {
     const after = ok({
       author: { name: 'Ingrid Lindqvist' },

@@ -10,7 +10,7 @@ import { hasContext, wordSet, type Detector, type Sample } from './detector.js';
 
 const CONTEXT =
   wordSet(`phone phones telephone tel tél fax mobile cell cellphone call calling called dial reach ring whatsapp sms text contact
-  hotline landline office answering telefon telefono teléfono téléphone telefonnummer handy mobil mobilnummer rufnummer móvil portable
+  hotline landline office answering telefon telefono teléfono téléphone telefonnummer handy mobil mobilnummer rufnummer anruf anrufen rückruf rief erreichbar móvil portable
   cellulare telefone celular telefoon telefonu komórka numer тел телефон моб 電話 电话 手机 전화 هاتف הטלפון msisdn ph mob extension ext voicemail`);
 const SEPARATORS = new Set([32, 40, 41, 45, 46, 47, 0xa0]);
 const NANP = /^(?:\+?1[-. ]?|001[-. ])?\(?[2-9]\d{2}\)?[-. ]{0,2}\d{3}[-. ]\d{4}$/;
