@@ -258,6 +258,7 @@ describe('what others rely on', () => {
       ['action_failed', false, 500],
       ['dead_lettered', false, 500],
       ['in_doubt', false, 500],
+      ['rate_limited', true, 429],
       ['overloaded', true, 503],
       ['unavailable', true, 503],
       ['internal', false, 500],
