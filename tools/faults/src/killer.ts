@@ -13,8 +13,8 @@ export interface KillPlan {
   everyMs: number;
   natsKills: number;
   backstageKills?: number;
-  /** Which apps; all of them unless said otherwise. */
-  apps?: readonly string[];
+  /** Which apps: those whose death can do harm to what is being checked. */
+  apps: readonly string[];
 }
 
 /** Not killed at every tick: while they are gone, little else can go wrong. */
@@ -81,9 +81,7 @@ export class Killer {
   }
 
   async #killApp(): Promise<void> {
-    const apps = (await this.#living()).filter(({ process }) =>
-      this.plan.apps ? this.plan.apps.includes(process) : !OTHERS.includes(process),
-    );
+    const apps = (await this.#living()).filter(({ process }) => this.plan.apps.includes(process));
     if (apps.length > 0) this.#kill(this.random.pick(apps));
   }
 

@@ -38,6 +38,7 @@ export interface FaultReport extends StackEnd {
 /** On a machine that does much else. */
 const READY_MS = 120_000;
 const REST_TIMEOUT_MS = 60_000;
+const KILLED = ['mcp-frontend', 'action-runner'];
 const TICK_MS = 3_000;
 const CALL_MS = 30_000;
 const ACTIONS = fileURLToPath(new URL('./actions.js', import.meta.url));
@@ -82,7 +83,7 @@ async function loadAndKill(
     });
     const killer = new Killer(
       stack,
-      { everyMs: options.killEveryMs, natsKills: options.natsKills },
+      { everyMs: options.killEveryMs, natsKills: options.natsKills, apps: KILLED },
       new Random(options.seed),
       () => load.answered / load.total,
     );
