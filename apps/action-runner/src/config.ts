@@ -1,21 +1,8 @@
-import { FromEnv } from '@callboard/config';
+import { AppConfig, FromEnv } from '@callboard/config';
 import { IsBase64, IsInt, IsNotEmpty, IsOptional, IsString, IsUrl, Max, Min, MinLength } from 'class-validator';
 import { hostname } from 'node:os';
 
-export class RunnerConfig {
-  @FromEnv('CALLBOARD_NATS_URL', 'URL of a NATS server; several, comma separated')
-  @IsString()
-  @IsNotEmpty()
-  natsUrl: string = 'nats://127.0.0.1:4222';
-
-  @FromEnv(
-    'CALLBOARD_NATS_CREDS',
-    'File with the credentials of NATS user action-runner; none on a server without authentication',
-  )
-  @IsOptional()
-  @IsString()
-  natsCreds?: string = undefined;
-
+export class RunnerConfig extends AppConfig {
   @FromEnv(
     'CALLBOARD_INSTANCE',
     'Name of this replica; no two living processes may share one. A restarted replica that keeps its name takes its partitions back at once',
@@ -90,15 +77,4 @@ export class RunnerConfig {
   @IsString()
   @IsNotEmpty()
   service: string = 'action-runner';
-
-  @FromEnv('CALLBOARD_OPS_HOST', 'Address for health checks and metrics')
-  @IsString()
-  @IsNotEmpty()
-  opsHost: string = '127.0.0.1';
-
-  @FromEnv('CALLBOARD_OPS_PORT', 'Port for health checks and metrics; 0 takes any free one')
-  @IsInt()
-  @Min(0)
-  @Max(65_535)
-  opsPort: number = 0;
 }

@@ -12,7 +12,7 @@ import {
   KeyValueStore,
   OutcomePublisher,
   ProgressLog,
-  connectNats,
+  connectApp,
   watchConnection,
 } from '@callboard/jetstream';
 import { JetStreamServer } from '@callboard/jetstream/nest';
@@ -49,12 +49,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
       })
     : undefined;
   if (adapters) actions.include(adapters.actions, onTaken);
-  const nc = await connectNats({
-    servers: config.natsUrl,
-    user: 'action-runner',
-    name: config.instance,
-    ...(config.natsCreds && { credsFile: config.natsCreds }),
-  });
+  const nc = await connectApp('action-runner', config);
   const handovers = await Handovers.open(nc);
   const registry = await KeyValueStore.open(nc, BUCKET.actions);
   await adapters?.start();

@@ -2,7 +2,7 @@
  * What the ingestor is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows it, and
  * each can be made by hand in a test.
  */
-import { AckedPublisher, BUCKET, KeyValueStore, RawEvents, connectNats } from '@callboard/jetstream';
+import { AckedPublisher, BUCKET, KeyValueStore, RawEvents, connectApp } from '@callboard/jetstream';
 import { Limit, watchLimit, type Room } from '@callboard/http';
 import type { Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -55,12 +55,7 @@ export class AppModule {
 }
 
 function openNats(config: IngestorConfig): Promise<NatsConnection> {
-  return connectNats({
-    servers: config.natsUrl,
-    user: 'event-ingestor',
-    name: config.instance,
-    ...(config.natsCreds && { credsFile: config.natsCreds }),
-  });
+  return connectApp('event-ingestor', config);
 }
 
 function ingest(raw: RawEvents, config: IngestorConfig, log: Logger): Ingest {

@@ -1,21 +1,12 @@
-import { FromEnv } from '@callboard/config';
+import { AppConfig, FromEnv } from '@callboard/config';
 import { IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
 
 /** Configuration of one process of the ingestor. Where events come from is in the sources file. */
-export class IngestorConfig {
+export class IngestorConfig extends AppConfig {
   @FromEnv('CALLBOARD_INSTANCE', 'Name of this replica; a restarted process keeps it')
   @IsString()
   @IsNotEmpty()
   instance: string = 'event-ingestor-1';
-
-  @FromEnv('CALLBOARD_NATS_URL', 'URLs of NATS servers, comma separated')
-  @IsString()
-  @IsNotEmpty()
-  natsUrl: string = 'nats://127.0.0.1:4222';
-
-  @FromEnv('CALLBOARD_NATS_CREDS', 'Credentials file of the NATS user event-ingestor; empty where NATS asks for none')
-  @IsString()
-  natsCreds: string = '';
 
   @FromEnv(
     'CALLBOARD_SOURCES',
@@ -43,17 +34,6 @@ export class IngestorConfig {
   @Min(0)
   @Max(65535)
   httpPort: number = 3334;
-
-  @FromEnv('CALLBOARD_OPS_HOST', 'Address of /livez, /readyz and /metrics')
-  @IsString()
-  @IsNotEmpty()
-  opsHost: string = '127.0.0.1';
-
-  @FromEnv('CALLBOARD_OPS_PORT', 'Port of /livez, /readyz and /metrics; 0 takes any free port')
-  @IsInt()
-  @Min(0)
-  @Max(65535)
-  opsPort: number = 0;
 
   @FromEnv('CALLBOARD_MAX_BODY_BYTES', 'Largest request body; one event is limited to 992 KiB beside this')
   @IsInt()

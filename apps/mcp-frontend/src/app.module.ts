@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { Catalog } from '@callboard/actions';
 import { Limit, watchLimit } from '@callboard/http';
-import { BUCKET, CommandClient, DeadlineKeeper, KeyValueStore, connectNats } from '@callboard/jetstream';
+import { BUCKET, CommandClient, DeadlineKeeper, KeyValueStore, connectApp } from '@callboard/jetstream';
 import { gauge, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
@@ -75,12 +75,7 @@ export class AppModule {
 }
 
 function openNats(config: FrontendConfig): Promise<NatsConnection> {
-  return connectNats({
-    servers: config.natsUrl,
-    user: 'mcp-frontend',
-    name: config.instance,
-    ...(config.natsCreds && { credsFile: config.natsCreds }),
-  });
+  return connectApp('mcp-frontend', config);
 }
 
 async function followRegistry(nc: NatsConnection, log: Logger): Promise<Catalog> {

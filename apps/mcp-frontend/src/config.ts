@@ -1,23 +1,14 @@
-import { FromEnv } from '@callboard/config';
+import { AppConfig, FromEnv } from '@callboard/config';
 import { IsBase64, IsBoolean, IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
 
 const LOCALHOST = 'localhost,127.0.0.1,[::1]';
 
 /** Configuration of one process of the front end. */
-export class FrontendConfig {
+export class FrontendConfig extends AppConfig {
   @FromEnv('CALLBOARD_INSTANCE', 'Name of this replica; a restarted process keeps it')
   @IsString()
   @IsNotEmpty()
   instance: string = 'mcp-frontend-1';
-
-  @FromEnv('CALLBOARD_NATS_URL', 'URLs of NATS servers, comma separated')
-  @IsString()
-  @IsNotEmpty()
-  natsUrl: string = 'nats://127.0.0.1:4222';
-
-  @FromEnv('CALLBOARD_NATS_CREDS', 'Credentials file of the NATS user mcp-frontend; empty where NATS asks for none')
-  @IsString()
-  natsCreds: string = '';
 
   @FromEnv('CALLBOARD_HTTP_HOST', 'Address to serve MCP on; anything but a loopback address needs a tokens file')
   @IsString()
@@ -29,17 +20,6 @@ export class FrontendConfig {
   @Min(0)
   @Max(65535)
   httpPort: number = 3333;
-
-  @FromEnv('CALLBOARD_OPS_HOST', 'Address of /livez, /readyz and /metrics')
-  @IsString()
-  @IsNotEmpty()
-  opsHost: string = '127.0.0.1';
-
-  @FromEnv('CALLBOARD_OPS_PORT', 'Port of /livez, /readyz and /metrics; 0 takes any free port')
-  @IsInt()
-  @Min(0)
-  @Max(65535)
-  opsPort: number = 0;
 
   @FromEnv('CALLBOARD_TOKENS_FILE', 'JSON file of bearer tokens: [{"sha256": hex, "tenant_id": text, "user_id": text}]')
   @IsString()

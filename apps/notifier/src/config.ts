@@ -1,22 +1,9 @@
-import { FromEnv } from '@callboard/config';
+import { AppConfig, FromEnv } from '@callboard/config';
 import { IsInt, IsNotEmpty, IsOptional, IsString, IsUrl, Max, Min } from 'class-validator';
 import { hostname } from 'node:os';
 
 /** Configuration of one process of the notifier. Budgets, policies and the Backstages of tenants are in the notifications file. */
-export class NotifierConfig {
-  @FromEnv('CALLBOARD_NATS_URL', 'URL of a NATS server; several, comma separated')
-  @IsString()
-  @IsNotEmpty()
-  natsUrl: string = 'nats://127.0.0.1:4222';
-
-  @FromEnv(
-    'CALLBOARD_NATS_CREDS',
-    'File with the credentials of NATS user notifier; none on a server without authentication',
-  )
-  @IsOptional()
-  @IsString()
-  natsCreds?: string = undefined;
-
+export class NotifierConfig extends AppConfig {
   @FromEnv(
     'CALLBOARD_INSTANCE',
     'Name of this replica; no two living processes may share one. A restarted replica that keeps its name tells at once that the process before is gone',
@@ -69,15 +56,4 @@ export class NotifierConfig {
   @Min(0)
   @Max(3_600_000)
   drainTimeoutMs: number = 10_000;
-
-  @FromEnv('CALLBOARD_OPS_HOST', 'Address for health checks and metrics')
-  @IsString()
-  @IsNotEmpty()
-  opsHost: string = '127.0.0.1';
-
-  @FromEnv('CALLBOARD_OPS_PORT', 'Port for health checks and metrics; 0 takes any free one')
-  @IsInt()
-  @Min(0)
-  @Max(65_535)
-  opsPort: number = 0;
 }

@@ -1,4 +1,4 @@
-import { BUCKET, KeyValueStore, connectNats, watchConnection } from '@callboard/jetstream';
+import { BUCKET, KeyValueStore, connectApp, watchConnection } from '@callboard/jetstream';
 import { ActionService } from '@callboard/service';
 import { OpsServer, type Logger } from '@callboard/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -26,12 +26,7 @@ export async function createNotifier(
   log: Logger,
 ): Promise<RunningNotifier> {
   const settings = await readSettings(config, env);
-  const nc = await connectNats({
-    servers: config.natsUrl,
-    user: 'notifier',
-    name: config.instance,
-    ...(config.natsCreds && { credsFile: config.natsCreds }),
-  });
+  const nc = await connectApp('notifier', config);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const metrics = new NotifierMetrics(settings.budgets.map(({ name }) => name));
   const ledger = new BudgetLedger(nc, jsm, (error) =>

@@ -1,4 +1,4 @@
-import { AckedPublisher, HeldLetterPublisher, connectNats, watchConnection } from '@callboard/jetstream';
+import { AckedPublisher, HeldLetterPublisher, connectApp, watchConnection } from '@callboard/jetstream';
 import { OpsServer, type Logger } from '@callboard/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { FilterConfig } from './config.js';
@@ -44,12 +44,7 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
   let pool = newPool(policies.current);
   await mustWork(pool);
   log.info({ digest: policies.current.digest }, 'redaction policies');
-  const nc = await connectNats({
-    servers: config.natsUrl,
-    user: 'pii-filter',
-    name: config.instance,
-    ...(config.natsCreds && { credsFile: config.natsCreds }),
-  });
+  const nc = await connectApp('pii-filter', config);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const publisher = new AckedPublisher(nc);
   const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher));

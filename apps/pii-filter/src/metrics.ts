@@ -1,4 +1,4 @@
-import { metrics } from '@callboard/telemetry';
+import { gauge, metrics } from '@callboard/telemetry';
 import type { EventAddress } from '@callboard/envelope';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { Counter, Gauge, Histogram } from 'prom-client';
@@ -61,15 +61,6 @@ export class FilterMetrics {
 
   /** Figures that are read when someone asks. */
   observe(jsm: JetStreamManager, consumer: () => FilterConsumer | undefined, policies: PolicyFile): void {
-    const gauge = (name: string, help: string, read: () => number) =>
-      new Gauge({
-        name,
-        help,
-        registers: [metrics],
-        collect() {
-          this.set(read());
-        },
-      });
     gauge(
       'callboard_filter_partitions_owned',
       'Partitions that this filter owns',

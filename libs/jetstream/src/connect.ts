@@ -32,6 +32,15 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
   });
 }
 
+/** Connects a process of an app as the app's own user, by the variables that all apps share. */
+export function connectApp(
+  user: string,
+  config: { natsUrl: string; natsCreds?: string; instance: string },
+): Promise<NatsConnection> {
+  const { natsUrl: servers, natsCreds: credsFile, instance: name } = config;
+  return connectNats({ servers, user, name, ...(credsFile && { credsFile }) });
+}
+
 /** Calls back at every reconnect and disconnect. Returns a function that ends the subscription. */
 export function onConnectionChange(
   nc: NatsConnection,

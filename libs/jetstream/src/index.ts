@@ -30,7 +30,7 @@ export {
 export { followEvents } from './follow-events.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
-export { connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';
+export { connectApp, connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
 export {
   DeadLetterBox,
