@@ -1,4 +1,10 @@
 export { AppConfig } from './app-config.js';
+export { EdgeConfig } from './edge-config.js';
+export { forgetFile, onFileReading, tellFileReading, type FileReading } from './file-readings.js';
+export { FollowedFile } from './followed-file.js';
 export { ConfigError, FromEnv, describeConfig, loadConfig, type ConfigVariable } from './load-config.js';
+export { namePattern } from './name-pattern.js';
 export { SecretReader, secretRef, type SecretRef } from './secret-refs.js';
 export { YamlFile, httpUrl, record, shapeOf, type Shape } from './yaml-file.js';
+export { SecretTexts, withoutSecrets, type Filled } from './secret-texts.js';
+export { VaultClient, VaultConfig, VaultError, type VaultRef } from './vault.js';

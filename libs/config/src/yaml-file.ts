@@ -2,21 +2,33 @@
  * Configuration files in YAML, read strictly: what is not known is a mistake, and a mistake is an error with the file, the line, the
  * place and what belongs there, never what stands there.
  */
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { LineCounter, parseDocument, type Document } from 'yaml';
 
 type Place = readonly (string | number)[];
 
-/** What a file, or a part of it, may look like. */
-export type Shape<T> = ValidateFunction<T>;
+/** What a file, or a part of it, may look like: true where a value does, and else why it does not. */
+export interface Shape<T> {
+  (value: unknown): value is T;
+  errors?: ErrorObject[] | null | undefined;
+}
 
-const ajv = new Ajv2020({ allErrors: false, useDefaults: true, strict: false, verbose: true });
+let ajv: Ajv2020 | undefined;
 /** Enough to say a thing once; what refers to itself over and over is refused. */
 const MOST_ALIASES = 100;
 const HTTP_URL = '^https?://';
 
+/** Compiled when it is first asked: many processes import shapes of files that they never read, and would start half a second later. */
 export function shapeOf<T>(schema: object): Shape<T> {
-  return ajv.compile<T>(schema);
+  const shape: Shape<T> = (value): value is T => {
+    ajv ??= new Ajv2020({ allErrors: false, useDefaults: true, strict: false, verbose: true, validateSchema: false });
+    // One schema object compiles once.
+    const validate = ajv.compile<T>(schema);
+    const fits = validate(value);
+    shape.errors = validate.errors;
+    return fits;
+  };
+  return shape;
 }
 
 /** The schema of a map with these keys and no others. */

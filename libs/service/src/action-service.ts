@@ -20,6 +20,7 @@ import {
   type JsonObject,
 } from '@callboard/envelope';
 import type { KeyValueStore } from '@callboard/jetstream';
+import { ATTRIBUTE, processing, traced } from '@callboard/tracing';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { NoRespondersError, RequestError } from '@nats-io/transport-node';
 import { Asked, ServedCommand } from './served-command.js';
@@ -168,7 +169,7 @@ export class ActionService {
       const action = this.options.actions.get(actionId(command.command));
       // Announced by a process of another version, or not any more.
       if (!action) throw new ActionError('This process does not have the action', { retryable: true });
-      const result: ActionReturn = await action.run(command.command.args, command);
+      const result = await this.#traced(command, () => Promise.resolve(action.run(command.command.args, command)));
       return { status: 'ok', result };
     } catch (error) {
       if (error instanceof Asked) return { status: 'input_required', requests: error.requests };
@@ -180,6 +181,16 @@ export class ActionService {
       this.options.onError(error, { correlation_id: command.correlationId });
       return { status: 'error', error: { message: 'The service met a fault; its log has it', retryable: true } };
     }
+  }
+
+  #traced({ trace, tenantId, correlationId, attempt }: ServedCommand, work: () => Promise<ActionReturn>) {
+    const { subject } = this.options;
+    const { name, ...settings } = processing(subject, {
+      [ATTRIBUTE.tenant]: tenantId,
+      [ATTRIBUTE.correlationId]: correlationId,
+      [ATTRIBUTE.attempt]: attempt,
+    });
+    return traced(name, { ...settings, parent: trace }, work);
   }
 
   #answer(command: ServedCommand, answer: JsonObject): void {

@@ -9,6 +9,7 @@ import {
   type JsonObject,
   type LogLevel,
 } from '@callboard/envelope';
+import { traceContextOf, type TraceContext } from '@callboard/tracing';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 
 /** Thrown through a handler that asks: it is called again from its top with the answers. */
@@ -27,6 +28,8 @@ export class ServedCommand implements ActionContext {
   readonly fence: number;
   readonly idempotencyKey: string;
   readonly reply: string;
+  /** The trace of whoever asked. */
+  readonly trace: TraceContext;
   readonly #answers: Record<string, JsonObject>;
   readonly #abort = new AbortController();
   readonly #deadline: NodeJS.Timeout;
@@ -43,6 +46,7 @@ export class ServedCommand implements ActionContext {
     this.fence = Number(header(HEADER.fence)) || 0;
     this.idempotencyKey = header(HEADER.idempotencyKey) || this.command.correlation_id;
     this.reply = message.reply;
+    this.trace = traceContextOf(header(HEADER.traceparent), header(HEADER.tracestate));
     this.#answers = message.json<{ answers?: Record<string, JsonObject> }>().answers ?? {};
     // Whoever sent it may be dead by then.
     const left = Date.parse(this.command.deadline_at) - Date.now();

@@ -1,4 +1,5 @@
 import type { Logger } from './logger.js';
+import { stopTracing } from './tracing.js';
 
 /** Tells the supervisor that started this process where it listens; nothing happens without one. */
 export function announceReady(ports: { http?: number; ops: number }): void {
@@ -22,7 +23,8 @@ export function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ signal }, 'stopping');
-    stop().then(
+    const stopped = stop().finally(stopTracing);
+    stopped.then(
       () => process.exit(0),
       (error: unknown) => {
         log.error({ err: error }, 'could not stop in order');

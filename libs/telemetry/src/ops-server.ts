@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 /** All metrics of this process. */
 export const metrics = new Registry();
@@ -25,6 +25,15 @@ export class OpsServer {
         .then(([status, type, body]) => response.writeHead(status, { 'content-type': type }).end(body));
     });
     this.#server.requestTimeout = 5_000;
+    const isReady = () => this.#isReady();
+    new Gauge({
+      name: 'callboard_ready',
+      help: '1 while this process can do its work: it is connected to NATS, and has begun',
+      registers: [metrics],
+      async collect() {
+        this.set(Number(await isReady()));
+      },
+    });
   }
 
   /** Resolves with the port. */
@@ -39,12 +48,16 @@ export class OpsServer {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
+  async #isReady(): Promise<boolean> {
+    return this.options.readiness();
+  }
+
   async #answer(url: string): Promise<Answer> {
     switch (url.split('?', 1)[0]) {
       case '/livez':
         return [200, 'text/plain', 'alive\n'];
       case '/readyz':
-        return (await this.options.readiness()) ? [200, 'text/plain', 'ready\n'] : [503, 'text/plain', 'not ready\n'];
+        return (await this.#isReady()) ? [200, 'text/plain', 'ready\n'] : [503, 'text/plain', 'not ready\n'];
       case '/metrics':
         return [200, metrics.contentType, await metrics.metrics()];
       default:
