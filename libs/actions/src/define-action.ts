@@ -16,6 +16,7 @@ import type {
   InputKind,
   OnDeadLetter,
   Ordering,
+  Origin,
   PromptArgument,
   RetryPolicy,
   Surface,
@@ -144,6 +145,8 @@ interface CommonOptions {
   longRunning?: boolean;
   task?: TaskSupport;
   onDeadLetter?: OnDeadLetter;
+  origin?: Origin;
+  callerToken?: boolean;
 }
 
 export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends CommonOptions {
@@ -334,6 +337,8 @@ function describe(id: string, options: CommonOptions, surface: Surface): Omit<Ac
     ...(options.requiresInput && { requires_input: options.requiresInput }),
     ...(options.task && { task: options.task }),
     ...(options.onDeadLetter && { on_dead_letter: options.onDeadLetter }),
+    ...(options.origin && { origin: options.origin }),
+    ...(options.callerToken && { caller_token: true }),
     ...(options.longRunning && { long_running: true }),
   };
 }

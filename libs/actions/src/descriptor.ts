@@ -20,7 +20,7 @@ export interface ActionDescriptor {
   ordering: Ordering;
   /** What undoes this action, for sagas: an action id that takes `{args, result}`. */
   compensation?: string;
-  /** Where commands go when the action is served by a process that is not ours; absent when a runner has its code. */
+  /** Where commands go when no runner has the code of the action. */
   binding?: Binding;
   /** How an MCP client meets it. */
   surface: Surface;
@@ -30,6 +30,10 @@ export interface ActionDescriptor {
   task?: TaskSupport;
   /** What happens to the other commands of its key when one became a dead letter. Default `continue`. */
   on_dead_letter?: OnDeadLetter;
+  /** The kind of system whose own action this is, where it is somebody else's: a client of that kind leaves it out, and calls its own. */
+  origin?: Origin;
+  /** Its runner asks for the token of an issuer with which the caller came, and does nothing for a caller who came with none. */
+  caller_token?: boolean;
   /** The front end lets go of a waiting 2025-era stream soon after acceptance; the client comes back for the result. */
   long_running?: boolean;
 }
@@ -56,16 +60,15 @@ export interface RetryPolicy {
  */
 export type Ordering = 'principal' | 'none' | { argument: string };
 
+export type Origin = 'backstage';
+
 export type TaskSupport = 'optional' | 'required' | 'never';
 
 /** `halt`: none begins until an operator has redriven or discarded the dead letter. */
 export type OnDeadLetter = 'continue' | 'halt';
 
-/** `nats`: commands are sent to the subject, to whichever process takes them. */
-export interface Binding {
-  kind: 'nats';
-  subject: string;
-}
+/** `nats`: commands are sent to the subject, to whichever process takes them. `saga`: each command begins a saga, and no runner sees it. */
+export type Binding = { kind: 'nats'; subject: string } | { kind: 'saga' };
 
 export type InputKind = 'elicitation' | 'sampling' | 'roots';
 

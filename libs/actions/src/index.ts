@@ -24,6 +24,7 @@ export type {
   InputKind,
   OnDeadLetter,
   Ordering,
+  Origin,
   PromptArgument,
   RetryPolicy,
   Surface,

@@ -24,7 +24,7 @@ import { readRemoteDescriptor } from './remote-descriptor.js';
 export interface RegistryStore {
   get(key: string): Promise<Uint8Array | undefined>;
   put(key: string, value: Uint8Array, options: { ttlMs: number }): Promise<unknown>;
-  delete(key: string): Promise<void>;
+  delete(key: string): Promise<unknown>;
   /** Calls back for every present key, then for every change; `undefined` when a key is deleted or expires. Resolves after the first pass. */
   watch(keys: string, onEntry: (key: string, value: Uint8Array | undefined) => void): Promise<{ stop(): void }>;
 }

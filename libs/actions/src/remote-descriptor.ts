@@ -53,7 +53,7 @@ interface Announced extends Omit<ActionDescriptor, 'attributes' | 'retry' | 'ord
   retry?: Partial<ActionDescriptor['retry']>;
   ordering?: ActionDescriptor['ordering'];
   deadline_ms?: number;
-  binding: Binding;
+  binding: Extract<Binding, { kind: 'nats' }>;
 }
 
 /** @throws TypeError saying what is wrong, and of which action where that can be told */

@@ -61,6 +61,7 @@ mcp_servers:
         namespace: 'b',
         url: 'http://x',
         token: 'hunter2',
+        caller_tokens: 'preferred',
         plugins: ['catalog'],
         include: ['*'],
         exclude: [],
@@ -104,7 +105,7 @@ mcp_servers:
     ['backstages: [{ name: b, url: "http://x", plugins: [], token: x }]', 'backstages[0].plugins must NOT have fewer'],
     [
       'backstages: [{ name: b, url: "http://x", plugins: [a], token: hunter2 }]',
-      'backstages[0].token must be ${NAME}, the environment variable that holds the token',
+      'backstages[0].token must be ${NAME}, ${file:PATH} or ${vault:PATH#KEY}: where the token is',
     ],
     [site(''), 'backstages[0].token needs the environment variable TOKEN, which is not set'],
     [

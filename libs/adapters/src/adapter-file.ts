@@ -5,18 +5,22 @@
  * a header or in the environment of a child process stands for a variable of the process that reads the file, and one that is not
  * set is a mistake too.
  */
+import { isLoopback } from '@callboard/access';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { YamlFile, httpUrl as url, record, shapeOf } from '@callboard/config';
+import { SecretTexts, YamlFile, httpUrl as url, record, shapeOf } from '@callboard/config';
 import type { JsonObject } from '@callboard/envelope';
 import { count, nameRules, settings, texts, type ActionSettings } from './action-settings.js';
 import { SITE, type BackstageSite } from './backstage/site.js';
 import type { NameRules } from './name-rules.js';
+import type { TokenExchangeConfig } from './remote/exchanged-token.js';
 
 export interface HttpTarget {
   url: string;
   /** Sent with every request; `${NAME}` is replaced. */
   headers: Record<string, string>;
+  /** The far side is called with a token of the caller's, that this issuer gives for it. */
+  token_exchange?: TokenExchangeConfig;
   /** `callback`: the far side answers later, at the results endpoint. `response`: its HTTP response is the result. */
   answer: 'callback' | 'response';
   /** How long the far side may take to take the command, or to answer it when its response is the result. */
@@ -80,6 +84,17 @@ const FILE = shapeOf<Omit<AdapterFile, 'path'>>(
             {
               url,
               headers: texts,
+              token_exchange: record(
+                {
+                  issuer: url,
+                  client_id: { type: 'string', minLength: 1 },
+                  client_secret: { type: 'string' },
+                  audience: { type: 'string', minLength: 1 },
+                  resource: url,
+                  scopes: { type: 'array', items: { type: 'string', pattern: '^[!#-\\[\\]-~]+$' }, default: [] },
+                },
+                ['issuer', 'client_id', 'client_secret'],
+              ),
               answer: { enum: ['callback', 'response'], default: 'callback' },
               timeout_ms: { ...count(1), default: 10_000 },
               retryable_statuses: {
@@ -143,7 +158,10 @@ export function parseAdapterFile(text: string, path: string, env: NodeJS.Process
     if ((action.http === undefined) === (action.queue === undefined)) {
       throw yaml.mistake(place, 'must have one of http and queue: how the far side gets its commands');
     }
-    if (action.http) fillIn(yaml, [...place, 'http', 'headers'], action.http.headers, env);
+    if (!action.http) return;
+    fillIn(yaml, [...place, 'http', 'headers'], action.http.headers, env);
+    const { token_exchange: exchange, headers } = action.http;
+    if (exchange) checkExchange(yaml, [...place, 'http', 'token_exchange'], exchange, headers, env);
   });
   file.mcp_servers.forEach((server, i) => {
     const place = ['mcp_servers', i];
@@ -164,13 +182,13 @@ export function parseAdapterFile(text: string, path: string, env: NodeJS.Process
   file.backstages.forEach((site, i) => {
     const place = ['backstages', i];
     site.namespace ??= site.name;
-    for (const member of ['name', 'namespace', 'entities'] as const) {
+    for (const member of ['name', 'namespace', 'entities', 'docs'] as const) {
       if (site[member] === undefined || file.backstages.findIndex((other) => other[member] === site[member]) === i)
         continue;
       throw yaml.mistake([...place, member], 'is that of another Backstage already');
     }
     if (!REFERENCE.test(site.token)) {
-      throw yaml.mistake([...place, 'token'], 'must be ${NAME}, the environment variable that holds the token');
+      throw yaml.mistake([...place, 'token'], 'must be ${NAME}, ${file:PATH} or ${vault:PATH#KEY}: where the token is');
     }
     site.token = replaced(yaml, [...place, 'token'], site.token, env);
     for (const [id, { secrets }] of Object.entries(site.actions)) {
@@ -187,9 +205,30 @@ export function parseAdapterFile(text: string, path: string, env: NodeJS.Process
   return { ...file, path };
 }
 
-const REFERENCE = /^\$\{\w+\}$/;
+function checkExchange(
+  yaml: YamlFile,
+  place: (string | number)[],
+  exchange: TokenExchangeConfig,
+  headers: Record<string, string>,
+  env: NodeJS.ProcessEnv,
+): void {
+  const { protocol, hostname } = new URL(exchange.issuer);
+  if (protocol !== 'https:' && !isLoopback(hostname)) {
+    throw yaml.mistake([...place, 'issuer'], 'must be https, but on this machine: it is sent a secret');
+  }
+  if (Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')) {
+    throw yaml.mistake(place, 'and the header Authorization exclude each other: leave one of them out');
+  }
+  const secret = [...place, 'client_secret'];
+  if (!REFERENCE.test(exchange.client_secret)) {
+    throw yaml.mistake(secret, 'must be ${NAME}, ${file:PATH} or ${vault:PATH#KEY}: where the secret is');
+  }
+  exchange.client_secret = replaced(yaml, secret, exchange.client_secret, env);
+}
 
-/** Replaces each `${NAME}` in the values of the map at a place. */
+const REFERENCE = /^\$\{(\w+|file:[^}]+|vault:[^}#]+#[^}]+)\}$/;
+
+/** Replaces each `${NAME}` in the values of the map at a place; what is in a file or in Vault is read when it is used, by `SecretTexts`. */
 function fillIn(
   yaml: YamlFile,
   place: (string | number)[],
@@ -200,6 +239,8 @@ function fillIn(
 }
 
 function replaced(yaml: YamlFile, place: (string | number)[], text: string, env: NodeJS.ProcessEnv): string {
+  const problem = SecretTexts.problemOf(text, env);
+  if (problem) throw yaml.mistake(place, problem);
   return text.replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
     const found = env[variable];
     if (!found) throw yaml.mistake(place, `needs the environment variable ${variable}, which is not set`);

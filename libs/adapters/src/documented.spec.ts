@@ -1,6 +1,7 @@
 /** The adapter files that the documentation shows, read as they stand there. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { SecretTexts } from '@callboard/config';
 import { describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '@callboard/envelope';
 import { parseAdapterFile } from './adapter-file.js';
@@ -15,7 +16,7 @@ const env = new Proxy({}, { get: () => 'secret' });
 
 async function used(text: string): Promise<JsonObject[]> {
   const file = parseAdapterFile(text, 'adapters.yaml', env);
-  for (const action of file.actions) remoteAction(action, deps, 'adapters.yaml');
+  for (const action of file.actions) remoteAction(action, deps, 'adapters.yaml', new SecretTexts('.', undefined));
   return [...file.actions, ...file.mcp_servers, ...file.backstages] as unknown as JsonObject[];
 }
 
@@ -29,6 +30,7 @@ describe('an adapter file', () => {
       'files',
       'git.clone',
       'room.book',
+      'ticket.open',
       'tickets',
     ]);
   });

@@ -13,7 +13,8 @@ import {
   type Handler,
   type RetryPolicy,
 } from '@callboard/actions';
-import type { JsonObject } from '@callboard/envelope';
+import { actionId, type JsonObject } from '@callboard/envelope';
+import { ATTRIBUTE, traced } from '@callboard/tracing';
 
 export const ADAPTER_ATTEMPTS = 5;
 
@@ -32,11 +33,14 @@ export function unknownEnding(attributes: Partial<ActionAttributes>, message: st
   return new ActionError(message, harmless ? { retryable: true, cause } : { code: 'in_doubt', cause });
 }
 
-/** What a handler did not foresee leaves the far side in an unknown state too, and must not be retried as if it had not. */
+/** A far side is asked, as a span of its own. What a handler did not foresee leaves the far side in an unknown state too, and must not be retried as if it had not. */
 export function guarded(attributes: Partial<ActionAttributes>, run: Handler<JsonObject>): Handler<JsonObject> {
   return async (args: JsonObject, context: ActionContext): Promise<ActionReturn> => {
+    const { command, attempt } = context;
+    const id = actionId(command);
+    const about = { [ATTRIBUTE.action]: id, [ATTRIBUTE.attempt]: attempt };
     try {
-      return await run(args, context);
+      return await traced(`call ${id}`, { kind: 'client', attributes: about }, async () => run(args, context));
     } catch (error) {
       if (error instanceof ActionError || context.signal.aborted) throw error;
       throw unknownEnding(attributes, 'The adapter met a fault, and cannot say whether the far side has acted', error);

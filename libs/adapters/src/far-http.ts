@@ -1,6 +1,7 @@
 /** What requests to far sides have in common: the headers that tell of a command, and answers of bounded size. */
 import { ActionError, type ActionContext } from '@callboard/actions';
 import { LIMITS } from '@callboard/envelope';
+import { traceOf } from './trace-of.js';
 
 export function commandHeaders({
   command,
@@ -15,8 +16,7 @@ export function commandHeaders({
     'X-Callboard-Correlation-Id': correlationId,
     'X-Callboard-Attempt': String(attempt),
     'X-Callboard-Fence': String(fence),
-    ...(command.traceparent && { traceparent: command.traceparent }),
-    ...(command.tracestate && { tracestate: command.tracestate }),
+    ...traceOf(command),
   };
 }
 

@@ -51,6 +51,33 @@ export class Compensation implements ActionName {
   args!: JsonObject;
 }
 
+/** What policies may ask about the caller beyond who it is: so that what was decided when a command was accepted can be decided again. */
+export class CommandCaller {
+  /** How it was known. */
+  @IsString()
+  @MaxLength(32)
+  via!: string;
+
+  /** Path of the MCP server that it came through. */
+  @IsString()
+  @MaxLength(LIMITS.nameChars)
+  server!: string;
+
+  @IsOptional()
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(LIMITS.nameChars)
+  client_id?: string;
+
+  /** Absent where the credential was not limited by scopes. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(LIMITS.groups)
+  @IsString({ each: true })
+  @MaxLength(LIMITS.nameChars, { each: true })
+  scopes?: string[];
+}
+
 /**
  * One durable request to run an action, exactly as it is on the wire (JSON, snake_case). Members that are not named here are
  * kept as they came, so that a newer publisher and an older runner agree; an unknown `envelope_version` is refused.
@@ -80,6 +107,26 @@ export class CommandEnvelope implements ActionName {
   @IsNotEmpty()
   @MaxLength(LIMITS.nameChars)
   user_id!: string;
+
+  /** What the user was a member of when the command was accepted. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(LIMITS.groups)
+  @IsString({ each: true })
+  @IsNotEmpty({ each: true })
+  @MaxLength(LIMITS.nameChars, { each: true })
+  groups?: string[];
+
+  /** The front end that took the call has a token of the caller's, for the runner to ask for. */
+  @IsOptional()
+  @IsBoolean()
+  caller_token?: boolean;
+
+  /** Absent where no caller sent it, as a scheduled command. */
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  caller?: CommandCaller;
 
   @IsString()
   @IsNotEmpty()
@@ -204,6 +251,9 @@ export function parseEnvelope(data: Uint8Array | JsonObject): CommandEnvelope {
   if (envelope.compensation !== null && typeof envelope.compensation === 'object') {
     envelope.compensation = fill(new Compensation(), envelope.compensation);
   }
+  if (envelope.caller !== null && typeof envelope.caller === 'object') {
+    envelope.caller = fill(new CommandCaller(), envelope.caller);
+  }
   const wrong = validateSync(envelope, {
     forbidUnknownValues: true,
     validationError: { target: false, value: false },
@@ -237,6 +287,8 @@ function isPlainlyValid(value: JsonObject): boolean {
     (value.idempotency_key === undefined || isName(value.idempotency_key)) &&
     isName(value.tenant_id) &&
     isName(value.user_id) &&
+    (value.groups === undefined || areGroups(value.groups)) &&
+    (value.caller === undefined || isPlainCaller(value.caller)) &&
     isName(value.tool, LIMITS.actionNameChars) &&
     (value.method === '' || isName(value.method, LIMITS.actionNameChars)) &&
     typeof value.args === 'object' &&
@@ -251,8 +303,8 @@ function isPlainlyValid(value: JsonObject): boolean {
     typeof value.accept_async === 'boolean' &&
     isInstant(value.issued_at) &&
     isInstant(value.deadline_at) &&
-    value.saga_id === undefined &&
-    value.saga_step === undefined &&
+    (value.saga_id === undefined || isName(value.saga_id)) &&
+    (value.saga_step === undefined || isName(value.saga_step)) &&
     value.compensation === undefined &&
     isShortText(value.traceparent, 128) &&
     isShortText(value.tracestate, 512) &&
@@ -266,6 +318,20 @@ function isPlainlyValid(value: JsonObject): boolean {
 
 function isName(value: unknown, most: number = LIMITS.nameChars): boolean {
   return typeof value === 'string' && value.length > 0 && value.length <= most;
+}
+
+function areGroups(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= LIMITS.groups && value.every((group) => isName(group));
+}
+
+function isPlainCaller(value: unknown): boolean {
+  const { via, server, client_id: clientId, scopes } = (value ?? {}) as JsonObject;
+  return (
+    (via === '' || isName(via, 32)) &&
+    (server === '' || isName(server)) &&
+    (clientId === undefined || isName(clientId)) &&
+    (scopes === undefined || areGroups(scopes))
+  );
 }
 
 function isShortText(value: unknown, most: number): boolean {

@@ -46,9 +46,25 @@ export const ERROR_CODES = {
     httpStatus: 500,
     title: 'The command was interrupted, and whether it had its effect is not known',
   },
+  saga_compensated: {
+    retryable: false,
+    httpStatus: 409,
+    title: 'The saga did not succeed, and what it had done is undone',
+  },
+  saga_failed: {
+    retryable: false,
+    httpStatus: 500,
+    title: 'The saga did not succeed, and something it had done is not undone',
+  },
+  saga_ended: { retryable: false, httpStatus: 409, title: 'The saga takes no more steps' },
   rate_limited: { retryable: true, httpStatus: 429, title: 'A budget is used up; come again when it has room' },
   overloaded: { retryable: true, httpStatus: 503, title: 'A limit is reached; try again later' },
   unavailable: { retryable: true, httpStatus: 503, title: 'The command could not be accepted now' },
+  expression_failed: {
+    retryable: false,
+    httpStatus: 500,
+    title: 'An expression of a saga definition could not be evaluated',
+  },
   internal: { retryable: false, httpStatus: 500, title: 'An unexpected fault inside Callboard' },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -18,6 +18,11 @@ export const HEADER = {
   fingerprint: 'Callboard-Fingerprint',
   /** The command's priority, where it is not `normal`: the runner sorts before it reads the body. */
   priority: 'Callboard-Priority',
+  /** Of an entry of a saga's journal: the phase of the saga after it, and which definition it follows. */
+  sagaPhase: 'Callboard-Saga-Phase',
+  sagaDefinition: 'Callboard-Saga-Definition',
+  /** Of what a session of a tenant was sent: the tenant, as in a subject. The subject names the session only. */
+  tenant: 'Callboard-Tenant',
   /** For processes that are not ours: what a handler in a runner has in its context. */
   attempt: 'Callboard-Attempt',
   fence: 'Callboard-Fence',

@@ -4,7 +4,12 @@ import { actionId, type ActionName } from './subjects.js';
 
 /** A fresh correlation id: `c_` and 24 characters, unguessable (144 bits), safe in subjects, URLs and file names. */
 export function newCorrelationId(): string {
-  return `c_${nextRandom().toString('base64url')}`;
+  return randomName('c_');
+}
+
+/** `prefix` and 24 characters, as unguessable as a correlation id. */
+export function randomName(prefix: string): string {
+  return `${prefix}${nextRandom().toString('base64url')}`;
 }
 
 // One system call feeds many ids: randomBytes(18) alone costs more than the rest of building an envelope.
@@ -45,15 +50,16 @@ export function redriveCorrelationId(correlationId: string, letterSequence: numb
  * the nesting depth that the edge admits.
  */
 export function fingerprint(value: unknown): string {
-  return createHash('sha256').update(canonical(value)).digest('base64url');
+  return createHash('sha256').update(canonicalJson(value)).digest('base64url');
 }
 
-function canonical(value: unknown): string {
+/** JSON with the members of each object in order, and nothing between them: equal for equal values. */
+export function canonicalJson(value: unknown): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`;
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(',')}}`;
 }
 
 /** What a caller asked for, apart from when: two commands of one correlation id must agree in this. */

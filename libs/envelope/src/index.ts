@@ -1,5 +1,13 @@
+export {
+  AUDIT_SUBJECTS,
+  CHECKPOINT_SUBJECTS,
+  auditSubject,
+  checkpointSubject,
+  parseAuditSubject,
+} from './audit-subjects.js';
 export { callbackKey, readCallbackToken, writeCallbackToken, type CallbackRight } from './callback-token.js';
 export {
+  CommandCaller,
   CommandEnvelope,
   Compensation,
   ENVELOPE_VERSION,
@@ -41,10 +49,12 @@ export {
 } from './event-subjects.js';
 export { HEADER, JSON_CONTENT_TYPE } from './headers.js';
 export {
+  canonicalJson,
   commandFingerprint,
   fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
+  randomName,
   redriveCorrelationId,
   type IdempotencyScope,
 } from './ids.js';
@@ -66,7 +76,9 @@ export { commandOfSchedule, tickCorrelationId, type ScheduledCommand, type Tick 
 export {
   COMMAND_SUBJECTS,
   LIVE_PREFIX,
+  SAGA_SUBJECTS,
   abortSubject,
+  callerSubject,
   actionId,
   answerSubject,
   attemptSubject,
@@ -82,10 +94,14 @@ export {
   parseActionId,
   parseScheduleSubject,
   parseStoredCommandSubject,
+  parseStoredSagaSubject,
   partitionSubjects,
   progressSubject,
+  sagaPartitionSubjects,
+  sagaSubject,
   scheduleSubject,
   storedCommandSubjects,
+  storedSagaSubjects,
   tickSubject,
   unscheduleSubject,
   type ActionName,

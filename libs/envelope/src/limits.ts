@@ -2,6 +2,8 @@
 export const LIMITS = {
   /** Characters of a tenant, user, ordering key or idempotency key. */
   nameChars: 256,
+  /** Groups of a principal that travel with its command. */
+  groups: 128,
   /** Characters of a tool, and of a method. */
   actionNameChars: 64,
   /** Characters of a subject. A server cuts the connection of whoever sends a longer line than 4 KiB, with all that it carries. */

@@ -117,6 +117,11 @@ export function abortSubject(tenantId: string, correlationId: string): string {
   return `abort.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
 }
 
+/** Asks the front end that took a call for the token with which its caller came; not stored. */
+export function callerSubject(tenantId: string, correlationId: string): string {
+  return `caller.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
+}
+
 /** Where the progress of a command is stored. */
 export function progressSubject(tenantId: string, correlationId: string): string {
   return `progress.${encodeToken(tenantId)}.${encodeToken(correlationId)}`;
@@ -157,6 +162,35 @@ export function parseScheduleSubject(subject: string): { tenantId: string; name:
     throw new RangeError('not the subject of a schedule or a tick');
   }
   return { tenantId: decodeToken(tenant), name: decodeToken(name) };
+}
+
+export const SAGA_SUBJECTS = 'saga.*.*';
+
+/** Subject to publish to a saga's journal; stored it has its partition after `saga`, put in by the stream as that of a command is. */
+export function sagaSubject(tenantId: string, sagaId: string): string {
+  return `saga.${encodeToken(tenantId)}.${encodeToken(sagaId)}`;
+}
+
+/** Where a saga's journal is stored, whatever its partition. */
+export function storedSagaSubjects(tenantId: string, sagaId: string): string {
+  return `saga.*.${encodeToken(tenantId)}.${encodeToken(sagaId)}`;
+}
+
+/** The journals of one partition's sagas; of all of them, and of one tenant, where that is said. */
+export function sagaPartitionSubjects(partition: number | '*', tenantId?: string): string {
+  return `saga.${partition}.${tenantId === undefined ? '*' : encodeToken(tenantId)}.*`;
+}
+
+/**
+ * Tenant and saga in the subject of a stored entry of a journal.
+ * @throws RangeError when it is none.
+ */
+export function parseStoredSagaSubject(subject: string): { tenantId: string; sagaId: string } {
+  const [prefix, partition, tenant, saga, ...more] = subject.split('.');
+  if (prefix !== 'saga' || !/^\d+$/.test(partition ?? '') || !tenant || !saga || more.length > 0) {
+    throw new RangeError('not the subject of a stored entry of a saga');
+  }
+  return { tenantId: decodeToken(tenant), sagaId: decodeToken(saga) };
 }
 
 /** Prefix under which OUTCOMES and PROGRESS republish what they have just stored, for those who wait. */

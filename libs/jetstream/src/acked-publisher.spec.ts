@@ -17,7 +17,8 @@ let publisher: AckedPublisher;
 beforeAll(async () => {
   nats = await startTestNats({ topology: { partitions: 1 }, auth: 'none' });
   nc = await nats.connect('anyone');
-  jsm = await jetstreamManager(nc);
+  // Thousands of messages are read at once.
+  jsm = await jetstreamManager(nc, { timeout: 25_000 });
 });
 afterAll(() => nats.dispose());
 
@@ -242,6 +243,73 @@ describe.each(['one by one', 'in batches'])('the acked publisher %s', (how) => {
     const [message] = await stored(name('header'));
     expect(message!.header.get('X-Text')).toBe('a  Nats-Rollup: all');
     expect(message!.header.has('Nats-Rollup')).toBe(false);
+  });
+});
+
+describe('a publish that our NATS user may not make', () => {
+  let restricted: TestNats;
+  beforeAll(async () => {
+    restricted = await startTestNats({ topology: { partitions: 1 } });
+  });
+  afterAll(() => restricted.dispose());
+
+  it.each([
+    ['alone', [], []],
+    ['first in a batch', [], ['out.acme.a', 'out.acme.b', 'out.acme.c', 'out.acme.d']],
+    ['last in a batch', ['out.acme.e', 'out.acme.f', 'out.acme.g', 'out.acme.h'], []],
+  ])('fails at once and by itself, %s', async (_, before, after) => {
+    const runner = new AckedPublisher(
+      await restricted.connect('action-runner'),
+      () => new Decided(before.length + after.length > 0),
+    );
+    const publish = (subject: string) => runner.publish(subject, data, ONCE, 3_600_000);
+    const others = [...before.map(publish)];
+    // Its first token is that of the others' lane, so that it goes with them.
+    const denied = publish('out.acme.denied.by.permission');
+    others.push(...after.map(publish));
+    await expect(denied).rejects.toMatchObject({ name: 'PublishRefused', isDenied: true, isFull: false });
+    await expect(denied).rejects.toThrow('may not publish to out.acme.denied.by.permission');
+    expect((await Promise.all(others)).every(({ stream }) => stream === 'OUTCOMES')).toBe(true);
+    expect(runner.pending).toBe(0);
+    runner.close();
+  });
+
+  it('fails those behind it in its line, and no other', async () => {
+    const runner = new AckedPublisher(await restricted.connect('action-runner'), () => new Decided(false));
+    const inLine = (subject: string) => runner.publish(subject, data, ONCE, 3_600_000, 'line');
+    const results = await Promise.allSettled([
+      inLine('out.acme.denied.in.line'),
+      inLine('out.acme.behind'),
+      runner.publish('out.acme.beside', data, ONCE, 3_600_000),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
+    runner.close();
+  });
+});
+
+describe('what one turn of the event loop publishes', () => {
+  it('goes out in one write, to whichever streams and by whichever publishers', async () => {
+    await stream('turn-one');
+    await stream('turn-two');
+    const two = [new AckedPublisher(nc), new AckedPublisher(nc)] as const;
+    const seen: string[] = [];
+    const publish = nc.publish.bind(nc);
+    nc.publish = (subject, ...rest) => {
+      // The client writes what it holds in a microtask of its first message.
+      if (seen.push(subject) === 1) queueMicrotask(() => seen.push('written'));
+      publish(subject, ...rest);
+    };
+    try {
+      await Promise.all([
+        two[0].publish('turn-one.a', data, ONCE, 5_000),
+        two[0].publish('turn-two.a', data, ONCE, 5_000),
+        two[1].publish('turn-one.b', data, ONCE, 5_000),
+      ]);
+    } finally {
+      nc.publish = publish;
+      for (const each of two) each.close();
+    }
+    expect(seen).toEqual(['turn-one.a', 'turn-two.a', 'turn-one.b', 'written']);
   });
 });
 

@@ -32,6 +32,8 @@ const configs = async () =>
 describe('the topology', () => {
   it('is named as operators know it', () => {
     expect(declared.streams.map(({ config }) => config.name).sort()).toEqual([
+      'AUDIT',
+      'AUDIT_CHECKPOINTS',
       'BUDGETS',
       'COMMANDS',
       'DEAD_LETTERS',
@@ -46,22 +48,28 @@ describe('the topology', () => {
       'KV_INGEST',
       'KV_LEASES',
       'KV_MCP_SESSIONS',
+      'KV_PSEUDONYM_KEYS',
+      'KV_SAGA_LEASES',
       'KV_SUBSCRIPTIONS',
       'OUTCOMES',
       'PROGRESS',
+      'SAGAS',
       'SCHEDULES',
       'SESSIONS',
     ]);
     expect(declared.users.map(({ name }) => name).sort()).toEqual([
       'action-runner',
+      'audit-writer',
       'backstage',
       'eda',
+      'eraser',
       'event-ingestor',
       'mcp-frontend',
       'notifier',
       'operator',
       'pii-filter',
       'provisioner',
+      'saga-orchestrator',
       'service',
       'sre',
     ]);

@@ -3,6 +3,7 @@ import {
   JSON_CONTENT_TYPE,
   attemptSubject,
   attemptSubjects,
+  outcomeSubject,
   type AttemptFact,
   type CommandEnvelope,
 } from '@callboard/envelope';
@@ -34,7 +35,14 @@ export class AttemptLog {
   /** The last fact, if there is one. */
   async last(command: CommandEnvelope): Promise<AttemptFact | undefined> {
     const subject = attemptSubjects(command.tenant_id, command.correlation_id);
-    const message = await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
+    // Of the leader: a replica that is behind would have an attempt begin again under its old number.
+    const message = await this.jsm.streams.getMessage(STREAM.outcomes, { last_by_subj: subject });
     return message?.json<AttemptFact>();
+  }
+
+  /** Has a command of whom only the name is known its outcome? */
+  async hasEnded(tenantId: string, correlationId: string): Promise<boolean> {
+    const subject = outcomeSubject(tenantId, correlationId);
+    return (await this.jsm.streams.getMessage(STREAM.outcomes, { last_by_subj: subject })) !== null;
   }
 }

@@ -18,11 +18,16 @@
  * fact only, so this never contradicts a result that was there first. Before a caller is given a handle to come back with (`keep`), and
  * once a command is no longer young, its deadline is scheduled in the stream, and holds without anybody.
  *
+ * Record. That a command was submitted is recorded while the command is published; the caller is answered when both are stored. Neither waits
+ * for the other, which costs next to no time, because no runner acts before a record of its own is stored. Only when the audit stream did not
+ * take the last record is the next one waited for, so that no command is made that nobody could run.
+ *
  * Cancelling is an attempt to write `cancelled`, then a word to the runner that has the command. A question that a running command
  * asks is heard like progress, and answered by a stored fact; the first answer counts.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { replayedCommand, submittedCommand, type Audit } from '@callboard/audit';
 import {
   CallboardError,
   HEADER,
@@ -42,6 +47,8 @@ import {
   parseEnvelope,
   parseOutcome,
   progressSubject,
+  sagaSubject,
+  storedSagaSubjects,
   type AcceptedRecord,
   type CommandEnvelope,
   type InputRequest,
@@ -49,9 +56,10 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
+import { traceContextOf, type TraceContext } from '@callboard/tracing';
 import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { AckedPublisher, PublishRefused, PublishTimeout, headerLine } from './acked-publisher.js';
+import { AckedPublisher, PublishRefused, PublishTimeout, headerLine, traceLines } from './acked-publisher.js';
 import { onConnectionChange } from './connect.js';
 import { acceptedRecord, scheduleDeadline } from './deadlines.js';
 import { OutcomePublisher, type Ended } from './outcome-publisher.js';
@@ -61,6 +69,8 @@ import { STREAM } from './topology.js';
 export interface CommandClientOptions {
   /** Name of this process, for `written_by`. */
   instance: string;
+  /** Absent where what is submitted is not recorded: benchmarks and specs. */
+  audit?: Audit;
   /** How long to try to have a command accepted before saying that it could not be. */
   acceptTimeoutMs?: number;
   /**
@@ -87,6 +97,10 @@ export interface SubmitOptions {
   onInput?: (inputs: OpenInputs) => void;
   /** The command is to outlive its caller from the beginning: it is accepted with its deadline on record. */
   keep?: boolean;
+  /** The action is a saga: its command is the first entry of a journal in SAGAS, where an orchestrator takes it up. */
+  saga?: boolean;
+  /** Only this caller makes commands of this id: what is stored under it is its own, made before it forgot. */
+  ownId?: boolean;
 }
 
 export interface Submission {
@@ -95,6 +109,8 @@ export interface Submission {
   readonly command: Ended;
   /** Did this call join a command that an earlier call had brought? */
   replayed: boolean;
+  /** The trace of that earlier call. */
+  readonly earlier?: TraceContext;
   /** Settles once; rejects only when the client is closed. */
   outcome: Promise<Outcome>;
   /** Resolves when the command may outlive its caller: its deadline is on record. Rejects as `submit` does. */
@@ -108,6 +124,7 @@ interface Waiter {
   readonly correlationId: string;
   /** Where the call joined an earlier command, that one: its deadline is the one that holds. */
   command: Ended;
+  earlier?: TraceContext;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: Error) => void;
   readonly onProgress: ((fact: Progress, sequence: number) => void) | undefined;
@@ -150,6 +167,7 @@ export class CommandClient {
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   readonly #acceptTimeoutMs: number;
+  readonly #audit: Audit | undefined;
   #closed = false;
   /** While there is a reason, new commands are refused with it as `overloaded`; what was accepted goes on. */
   refusing: string | undefined;
@@ -163,7 +181,8 @@ export class CommandClient {
     this.#scheduleAfterMs = options.scheduleDeadlinesAfterMs ?? DEFAULT_SCHEDULE_AFTER_MS;
     this.#acceptTimeoutMs = options.acceptTimeoutMs ?? DEFAULT_ACCEPT_TIMEOUT_MS;
     this.#publisher = new AckedPublisher(nc);
-    this.#outcomes = new OutcomePublisher(this.#publisher, options.instance);
+    this.#audit = options.audit;
+    this.#outcomes = new OutcomePublisher(this.#publisher, options.instance, options.audit);
     nc.subscribe(`${LIVE_PREFIX}.out.>`, {
       callback: (error, message) => {
         if (error) return;
@@ -225,18 +244,26 @@ export class CommandClient {
   async submit(envelope: CommandEnvelope, options: SubmitOptions = {}): Promise<Submission> {
     const data = Buffer.from(JSON.stringify(envelope));
     if (data.byteLength > LIMITS.envelopeBytes) throw new CallboardError('payload_too_large');
-    const asked = envelope.idempotency_key === undefined ? '' : commandFingerprint(envelope);
+    const asked = envelope.idempotency_key === undefined || options.ownId ? '' : commandFingerprint(envelope);
     const { waiter, outcome } = this.#wait(envelope, options);
+    const recorded = this.#audit?.record(submittedCommand(envelope)) ?? Promise.resolve();
+    // It is asked after below.
+    recorded.catch(() => undefined);
     try {
+      if (this.#audit?.troubled) await recorded;
       const keep = options.keep || this.#scheduleAfterMs === 0;
       // Under an id that nobody else can have had, the deadline need not wait for the command.
       if (keep && asked === '') this.#keep(waiter).catch(() => undefined);
       const replayed =
         (asked !== '' && (await this.#joinEnded(envelope, asked, waiter))) ||
-        (await this.#publish(envelope, data, asked, waiter));
+        (await this.#publish(envelope, data, asked, waiter, options.saga === true));
       if (keep) await this.#keep(waiter);
+      await recorded.catch((error: unknown) => this.#takeBack(envelope, replayed, error));
       waiter.accepted = true;
-      if (replayed) void this.#tellInputs(waiter);
+      if (replayed) {
+        this.#audit?.note(replayedCommand(envelope));
+        void this.#tellInputs(waiter);
+      }
       return this.#submission(waiter, replayed, outcome);
     } catch (error) {
       this.#forget(waiter);
@@ -244,13 +271,24 @@ export class CommandClient {
     }
   }
 
-  /** Waits for a command that was accepted before, here or elsewhere. */
-  watch(accepted: AcceptedRecord, options: SubmitOptions = {}): Submission {
+  /** The command is stored and cannot be recorded: it does not go on, unless whoever brought it named a key to ask again with. */
+  #takeBack(envelope: CommandEnvelope, replayed: boolean, error: unknown): never {
+    if (!replayed && envelope.idempotency_key === undefined) this.cancel(envelope).catch(() => undefined);
+    throw error;
+  }
+
+  /**
+   * Waits for a command that was accepted before, here or elsewhere. One that is `young`, accepted a moment ago, is not looked up at once:
+   * it will hardly have ended.
+   */
+  watch(accepted: AcceptedRecord, options: SubmitOptions & { young?: boolean } = {}): Submission {
     const { waiter, outcome } = this.#wait(accepted, options);
     waiter.accepted = true;
     waiter.kept = Promise.resolve();
-    this.#lookAgain(waiter);
-    this.#checkIfDue(waiter, Date.now());
+    if (!options.young) {
+      this.#lookAgain(waiter);
+      this.#checkIfDue(waiter, Date.now());
+    }
     return this.#submission(waiter, true, outcome);
   }
 
@@ -346,6 +384,7 @@ export class CommandClient {
       correlationId: waiter.correlationId,
       command: waiter.command,
       replayed,
+      ...(waiter.earlier && { earlier: waiter.earlier }),
       outcome,
       keep: () => this.#keep(waiter),
       release: () => {
@@ -371,7 +410,7 @@ export class CommandClient {
 
   /** The outcome of a command, if it has ended. */
   async lookup(tenantId: string, correlationId: string): Promise<Outcome | undefined> {
-    const message = await this.jsm.direct.getMessage(STREAM.outcomes, {
+    const message = await this.jsm.streams.getMessage(STREAM.outcomes, {
       last_by_subj: outcomeSubject(tenantId, correlationId),
     });
     return message ? parseOutcome(message.data) : undefined;
@@ -402,15 +441,25 @@ export class CommandClient {
   }
 
   /** Returns whether an earlier call had brought this command. */
-  async #publish(envelope: CommandEnvelope, data: Uint8Array, asked: string, waiter: Waiter): Promise<boolean> {
+  async #publish(
+    envelope: CommandEnvelope,
+    data: Uint8Array,
+    asked: string,
+    waiter: Waiter,
+    saga: boolean,
+  ): Promise<boolean> {
     if (this.refusing !== undefined) throw overloaded(this.refusing, envelope.correlation_id);
-    const subject = commandSubject({
-      tenantId: envelope.tenant_id,
-      tool: envelope.tool,
-      method: envelope.method,
-      orderingKey: envelope.ordering_key,
-      correlationId: envelope.correlation_id,
-    });
+    const { tenant_id: tenantId, correlation_id: correlationId } = envelope;
+    const stream = saga ? STREAM.sagas : STREAM.commands;
+    const subject = saga
+      ? sagaSubject(tenantId, correlationId)
+      : commandSubject({
+          tenantId,
+          tool: envelope.tool,
+          method: envelope.method,
+          orderingKey: envelope.ordering_key,
+          correlationId,
+        });
     if (subject.length > LIMITS.subjectChars) {
       throw new CallboardError('invalid_request', 'Tenant and ordering key are too long together');
     }
@@ -422,12 +471,14 @@ export class CommandClient {
         commandHeaders(envelope, asked, submission),
         this.#acceptTimeoutMs,
       );
-      return ack.duplicate ? await this.#join(envelope, { seq: ack.seq }, asked, submission, waiter) : false;
+      return ack.duplicate ? await this.#join(envelope, stream, { seq: ack.seq }, asked, submission, waiter) : false;
     } catch (error) {
       if (error instanceof PublishRefused && error.isWrongLastSequence) {
-        // Stored it has its partition in front.
-        const last_by_subj = subject.replace(/^cmd\./, 'cmd.*.');
-        return this.#join(envelope, { last_by_subj }, asked, submission, waiter);
+        // Stored it has its partition in front; in a saga's journal it is followed by what became of it.
+        const earlier = saga
+          ? { seq: 1, next_by_subj: storedSagaSubjects(tenantId, correlationId) }
+          : { last_by_subj: subject.replace(/^cmd\./, 'cmd.*.') };
+        return this.#join(envelope, stream, earlier, asked, submission, waiter);
       }
       if (error instanceof PublishTimeout && !this.#closed && (await this.#serverAnswers())) {
         throw overloaded('The command stream does not answer: its disk may be full', envelope.correlation_id, error);
@@ -451,6 +502,7 @@ export class CommandClient {
     if (!ended) return false;
     if (ended.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
     waiter.command = { ...acceptedRecord(envelope), issued_at: parseOutcome(ended.data).issued_at };
+    waiter.earlier = traceOf(ended);
     // There is no deadline any more.
     waiter.kept = Promise.resolve();
     this.#lookNow(subject);
@@ -459,12 +511,13 @@ export class CommandClient {
 
   async #join(
     envelope: CommandEnvelope,
-    earlier: { seq: number } | { last_by_subj: string },
+    stream: string,
+    earlier: Query,
     asked: string,
     submission: string,
     waiter: Waiter,
   ): Promise<boolean> {
-    const stored = await this.#read(STREAM.commands, earlier, envelope);
+    const stored = await this.#read(stream, earlier, envelope);
     // Its age took it away in this very moment: the same call made again stores it anew.
     if (!stored) throw toClientError(new Error('the earlier command is gone'), envelope.correlation_id);
     const subject = outcomeSubject(envelope.tenant_id, envelope.correlation_id);
@@ -474,6 +527,7 @@ export class CommandClient {
     }
     if (stored.header.get(HEADER.fingerprint) !== asked) throw conflict(envelope);
     waiter.command = acceptedRecord(parseEnvelope(stored.data));
+    waiter.earlier = traceOf(stored);
     waiter.deadlineAt = Date.parse(waiter.command.deadline_at);
     this.#lookNow(subject);
     return true;
@@ -488,15 +542,12 @@ export class CommandClient {
   }
 
   /** Asks again for as long as a publish would be tried: what is asked while the connection is down is lost. */
-  async #read(
-    stream: string,
-    query: { seq: number } | { last_by_subj: string },
-    envelope: CommandEnvelope,
-  ): Promise<StoredMsg | null> {
+  async #read(stream: string, query: Query, envelope: CommandEnvelope): Promise<StoredMsg | null> {
     const until = Date.now() + this.#acceptTimeoutMs;
     for (;;) {
       try {
-        return await this.jsm.direct.getMessage(stream, query);
+        // Of the leader, which has just refused the second: another replica may not know of the first yet.
+        return await this.jsm.streams.getMessage(stream, query);
       } catch (cause) {
         if (Date.now() >= until) throw toClientError(cause, envelope.correlation_id);
         await delay(SWEEP_MS);
@@ -648,6 +699,8 @@ export class CommandClient {
   }
 }
 
+type Query = { seq: number; next_by_subj?: string } | { last_by_subj: string };
+
 /** Which submission stored a command: tells a lost ack of ours from an earlier call. */
 const SUBMISSION_HEADER = 'Callboard-Submission';
 const PROCESS_ID = randomBytes(9).toString('base64url');
@@ -660,13 +713,15 @@ function conflict(envelope: CommandEnvelope): CallboardError {
   return new CallboardError('idempotency_conflict', undefined, { correlationId: envelope.correlation_id });
 }
 
+function traceOf({ header }: StoredMsg): TraceContext {
+  return traceContextOf(header.get(HEADER.traceparent), header.get(HEADER.tracestate));
+}
+
 function commandHeaders(envelope: CommandEnvelope, asked: string, submission: string): string {
   let lines = `${COMMAND_HEADERS}${headerLine(HEADER.msgId, envelope.correlation_id)}${SUBMISSION_HEADER}: ${submission}\r\n`;
   if (asked) lines += headerLine(HEADER.fingerprint, asked);
   if (envelope.priority !== 'normal') lines += headerLine(HEADER.priority, envelope.priority);
-  if (envelope.traceparent) lines += headerLine(HEADER.traceparent, envelope.traceparent);
-  if (envelope.tracestate) lines += headerLine(HEADER.tracestate, envelope.tracestate);
-  return lines;
+  return lines + traceLines(envelope);
 }
 
 const COMMAND_HEADERS =

@@ -5,8 +5,10 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Recorder, backlog, briefly, byKey, endless, inOrder, store, type Run } from './spec/commands.js';
 import { abortSubject, type CommandEnvelope } from '@callboard/envelope';
+import { AckedPublisher } from './acked-publisher.js';
 import { applyTopology } from './apply.js';
 import { onEnded } from './delivery.js';
+import { OutcomePublisher } from './outcome-publisher.js';
 import { WINDOW_COMMANDS } from './owned-partition.js';
 import { isQuiet, partitionStates } from './partition-states.js';
 import { OWNER_GROUP, STREAM, partitionConsumerName } from './topology.js';
@@ -325,14 +327,15 @@ describe('the ordered keyed consumer', () => {
   it('is not held up by a key that stands still, however much of it is stored', async () => {
     let release!: () => void;
     const released = new Promise<void>((resolve) => (release = resolve));
-    const a = await start('a', async (_delivery, { ordering_key: key, args }) => {
-      if (key === 'stuck' && args['n'] === 0) await released;
-    });
-    // Both partitions have more than their window behind the key that stands still.
+    // Stored before: they come faster than they can be looked up.
     await store(
       frontend,
       Array.from({ length: 2_000 }, (_, n) => command('stuck', { n })),
     );
+    const a = await start('a', async (_delivery, { ordering_key: key, args }) => {
+      if (key === 'stuck' && args['n'] === 0) await released;
+    });
+    // Both partitions have more than their window behind the key that stands still.
     const others = Array.from({ length: WINDOW_COMMANDS + 2_000 }, (_, i) =>
       command(`k${i % 50}`, { n: Math.floor(i / 50) }),
     );
@@ -394,4 +397,42 @@ describe('the ordered keyed consumer', () => {
     expect(runs.map(({ n }) => n)).toEqual([0, 2]);
     await expect(ask(command('other'))).rejects.toThrow();
   });
+
+  it('does not begin what was ended while it was still on its way', async () => {
+    await start('a');
+    await store(frontend, [command('key', { n: 0 })]);
+    await handed(1);
+    const sre = await nats.connect('sre');
+    const jsm = await jetstreamManager(sre, { checkAPI: false });
+    const consumers = [0, 1].map(partitionConsumerName);
+    for (const name of consumers) await jsm.consumers.pause(STREAM.commands, name, new Date(Date.now() + 60_000));
+    const [late, next] = [1, 2].map((n) => command('key', { n }));
+    await store(frontend, [late!, next!]);
+    const ender = await nats.connect('operator');
+    await new OutcomePublisher(new AckedPublisher(ender), 'operator').publish(late!, { status: 'cancelled' });
+    ender.publish(abortSubject(late!.tenant_id, late!.correlation_id));
+    await ender.flush();
+    for (const name of consumers) await jsm.consumers.resume(STREAM.commands, name);
+    await handed(2);
+    expect(runs.map(({ n }) => n)).toEqual([0, 2]);
+  });
+
+  it('reads again what was lost on its way, also when nothing follows', async () => {
+    const a = await start('a');
+    await store(frontend, [command('key', { n: 0 })]);
+    await handed(1);
+    type Take = (message: { reply?: Uint8Array }, data: Uint8Array) => void;
+    const { protocol } = a.nc as unknown as { protocol: { processMsg: Take } };
+    const take = protocol.processMsg.bind(protocol);
+    let lost = 0;
+    protocol.processMsg = (message, data) => {
+      const isDelivery = message.reply !== undefined && Buffer.from(message.reply).toString().startsWith('$JS.ACK.');
+      if (isDelivery && lost === 0) lost += 1;
+      else take(message, data);
+    };
+    await store(frontend, [command('key', { n: 1 })]);
+    await handed(2);
+    expect(lost).toBe(1);
+    expect(runs.map(({ n }) => n)).toEqual([0, 1]);
+  }, 60_000);
 });

@@ -13,7 +13,8 @@
  *       with `mayHaveBegun`. Later ones of that key cannot have: order forbids it.
  *   C4  A handler's command counts as done only when the handler says `ended`, which it says when the outcome is durable.
  *   C5  Nothing is begun, and the consumer is not touched, unless the lease is valid at that moment.
- *   C6  Deliveries are numbered without a gap. Where one went astray, everything after the last that came is read again.
+ *   C6  Deliveries are numbered without a gap. Where one went astray, everything after the last that came is read again; where nothing follows
+ *       that would show it, the consumer is asked how far it is.
  *   C7  Nothing that takes long holds back other keys: a command that waits gives its place away, and a key with many commands is
  *       read again from the stream when its turn comes.
  *
@@ -21,7 +22,8 @@
  * owner has gone on; `onStuck` is then called, and the app must end the process. That is the fence for effects that know no fence.
  * What has acted and only waits for its outcome to be stored may take its time: the stream takes the first outcome.
  *
- * Who ends a command from outside says so at `abort.<tenant>.<correlation_id>`; whoever has it answers what it was doing.
+ * Who ends a command from outside says so at `abort.<tenant>.<correlation_id>`; whoever has it answers what it was doing, and the others
+ * remember it, for the command may be on its way to one of them.
  */
 import { decodeToken } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
@@ -29,9 +31,11 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { onConnectionChange } from './connect.js';
 import type { Delivery, Handled } from './delivery.js';
 import { KeyValueStore } from './key-value-store.js';
-import { OwnedPartition } from './owned-partition.js';
+import { HeardEnds } from './heard-ends.js';
+import { OwnedPartition, commandKey } from './owned-partition.js';
 import { PartitionLeases, type Lease } from './partition-leases.js';
 import { BUCKET, STREAM, partitionsOf } from './topology.js';
+import { whenLed } from './when-led.js';
 
 export interface CommandConsumerOptions {
   instance: string;
@@ -53,13 +57,16 @@ export interface CommandConsumerOptions {
 
 const STOP_GRACE_MS = 1_000;
 const KEEP_FLOOR_MS = 1_000;
+const LOOK_FOR_LOST_MS = 3_000;
 
 export class CommandConsumer {
   readonly #owned = new Map<number, OwnedPartition>();
   #leases: PartitionLeases | undefined;
   #keepingFloors: NodeJS.Timeout | undefined;
+  #lookingForLost: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
   #aborts: Subscription | undefined;
+  readonly #heardEnds = new HeardEnds();
 
   private constructor(
     private readonly nc: NatsConnection,
@@ -71,7 +78,7 @@ export class CommandConsumer {
   /** @throws Error when the stream has another number of partitions: what is in those that nobody knows of would never be run. */
   static async start(nc: NatsConnection, options: CommandConsumerOptions): Promise<CommandConsumer> {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
-    const partitions = partitionsOf((await jsm.streams.info(STREAM.commands)).config);
+    const partitions = partitionsOf((await whenLed(() => jsm.streams.info(STREAM.commands))).config);
     if (partitions !== options.partitions) {
       throw new Error(
         `${STREAM.commands} has ${partitions} partitions, this process is set to ${options.partitions}: set CALLBOARD_PARTITIONS to ${partitions}`,
@@ -112,6 +119,7 @@ export class CommandConsumer {
     await Promise.all([...this.#owned.values()].map((partition) => partition.released));
     clearTimeout(late);
     clearInterval(this.#keepingFloors);
+    clearInterval(this.#lookingForLost);
     if (!this.nc.isClosed()) this.#aborts?.unsubscribe();
     this.#leases?.stop();
   }
@@ -139,19 +147,23 @@ export class CommandConsumer {
     this.#keepingFloors = setInterval(() => {
       for (const partition of this.#owned.values()) partition.keepFloor().catch(this.options.onError);
     }, KEEP_FLOOR_MS);
+    this.#lookingForLost = setInterval(() => {
+      for (const partition of this.#owned.values()) partition.lookForLost().catch(this.options.onError);
+    }, LOOK_FOR_LOST_MS);
     await this.#leases.start();
   }
 
   #end(message: Msg): void {
-    const [, tenant = '', id = ''] = message.subject.split('.');
+    const [tenant, id] = message.subject.split('.').slice(1).map(decodeToken) as [string, string];
     for (const partition of this.#owned.values()) {
-      const state = partition.end(decodeToken(tenant), decodeToken(id));
+      const state = partition.end(tenant, id);
       if (state) return void message.respond(JSON.stringify({ state }));
     }
+    this.#heardEnds.note(commandKey(tenant, id));
   }
 
   #own(lease: Lease): void {
-    const partition = new OwnedPartition(this.nc, this.jsm, this.store, lease, this.options);
+    const partition = new OwnedPartition(this.nc, this.jsm, this.store, lease, this.#heardEnds, this.options);
     this.#owned.set(lease.partition, partition);
     partition.reattach();
   }

@@ -24,6 +24,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { headerLine, type AckedPublisher } from './acked-publisher.js';
 import type { OutcomePublisher } from './outcome-publisher.js';
 import { DEADLINES_CONSUMER, STREAM } from './topology.js';
+import { whenLed } from './when-led.js';
 
 /** What is kept of a command that may outlive its caller. */
 export function acceptedRecord(command: CommandEnvelope): AcceptedRecord {
@@ -72,7 +73,7 @@ export class DeadlineKeeper {
     onError: (error: unknown) => void,
   ): Promise<DeadlineKeeper> {
     const keeper = new DeadlineKeeper(outcomes, onError);
-    const consumer = await jetstream(nc).consumers.get(STREAM.outcomes, DEADLINES_CONSUMER);
+    const consumer = await whenLed(() => jetstream(nc).consumers.get(STREAM.outcomes, DEADLINES_CONSUMER));
     keeper.#messages = await consumer.consume({
       max_messages: 100,
       callback: (message) => void keeper.#end(message),

@@ -5,6 +5,8 @@ import type { Again } from './keyed-queue.js';
 export interface Delivery {
   /** Tenant and ordering key, as one text. */
   readonly key: string;
+  /** Its tenant: tenants take turns. */
+  readonly owner: string;
   readonly priority: Priority;
   readonly address: CommandAddress;
   /** As stored. */
@@ -26,6 +28,8 @@ export interface Delivery {
   readonly signal: AbortSignal;
   /** Fires when the process wants to stop: what waits for another attempt should be left to the next owner. */
   readonly draining: AbortSignal;
+  /** Has another command of its key go before it, wherever in the partition that one is. */
+  putFirst(correlationId: string): void;
   /** Waits for something outside without holding the place of a command that could run. */
   rest<R>(until: Promise<R>): Promise<R>;
 }

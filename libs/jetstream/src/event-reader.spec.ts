@@ -84,6 +84,8 @@ describe('reading events by position', () => {
           extensions: { x: 'y' },
         },
         data: Buffer.from('{"a":"ü"}'),
+        // No trace was on when it was stored.
+        trace: {},
       },
     ]);
   });

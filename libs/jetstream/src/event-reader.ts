@@ -12,8 +12,9 @@
  * Where the stream has replicas, one that is behind may answer a read. That there is nothing more is therefore believed only of the
  * leader, which never is behind (R1 rests on that).
  */
-import { EVENT_SUBJECTS, eventSubjects, parseEventSubject, type EventAddress } from '@callboard/envelope';
+import { EVENT_SUBJECTS, HEADER, eventSubjects, parseEventSubject, type EventAddress } from '@callboard/envelope';
 import { fulfils, readStoredEventHeaders, type EventAttributes, type EventFilter } from '@callboard/events';
+import { traceContextOf, type TraceContext } from '@callboard/tracing';
 import { jetstreamManager, type JetStreamManager, type StoredMsg, type StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { streamIdentity, type EventPosition } from './event-cursor.js';
@@ -28,6 +29,8 @@ export interface EventSelection {
   sources?: readonly string[] | undefined;
   topics?: readonly string[] | undefined;
   filters?: readonly EventFilter[] | undefined;
+  /** May whoever reads see what is of this source and topic? */
+  sees?: ((source: string, topic: string) => boolean) | undefined;
 }
 
 export interface StoredEvent {
@@ -37,6 +40,8 @@ export interface StoredEvent {
   address: EventAddress;
   attributes: EventAttributes;
   data: Uint8Array;
+  /** The trace in which it was stored. */
+  trace: TraceContext;
 }
 
 export interface PageBounds {
@@ -278,11 +283,12 @@ function only(names: readonly string[] | undefined): string | undefined {
 
 export function isSelected(
   { address, attributes }: Pick<StoredEvent, 'address' | 'attributes'>,
-  { sources, topics, filters }: EventSelection,
+  { sources, topics, filters, sees }: EventSelection,
 ): boolean {
   const { source, topic, key } = address;
   if (sources && !sources.includes(source)) return false;
   if (topics && !topics.includes(topic)) return false;
+  if (sees && !sees(source, topic)) return false;
   return !filters || fulfils({ attributes, topic, key }, filters);
 }
 
@@ -290,7 +296,8 @@ export function isSelected(
 function toEvent({ subject, header, data, seq, timestamp }: StoredMsg): StoredEvent | undefined {
   const attributes = readStoredEventHeaders(header);
   const address = addressOf(subject);
-  return attributes && address && { sequence: seq, storedAt: timestamp, address, attributes, data };
+  const trace = traceContextOf(header.get(HEADER.traceparent), header.get(HEADER.tracestate));
+  return attributes && address && { sequence: seq, storedAt: timestamp, address, attributes, data, trace };
 }
 
 /** The address in the subject of what is stored in EVENTS; `undefined` when it is none of an event. */

@@ -23,10 +23,25 @@ export interface FilterVerbs {
   release: { asked: { event: string }; answered: { released: true } | { released: false; reason: string } };
   /** Erases a held event and its letter. */
   discard: { asked: { event: string }; answered: Erased };
+  /** Destroys the key of a tenant's pseudonyms; the tenant's next event has a new one. */
+  forget: { asked: { tenant: string }; answered: { destroyed: boolean } };
+  /** How many messages of a tenant there are that only the filter may read. */
+  count: { asked: { tenant: string }; answered: TenantRest };
+  /**
+   * Waits until no raw event of a tenant is left, for each goes on to where it is shown or held; then erases those that are held. Says what is
+   * left when it has taken too long for one answer: ask again.
+   */
+  empty: { asked: { tenant: string }; answered: { erased: number; left: TenantRest } };
   /** Erases everything about an event, wherever it is. */
   erase: { asked: { event: string } | { tenant: string; source: string; id: string }; answered: ErasedEvents };
 }
 export type FilterVerb = keyof FilterVerbs;
+
+/** Messages of a tenant: in EVENTS_RAW, and in EVENTS_HELD. */
+export interface TenantRest {
+  raw: number;
+  held: number;
+}
 
 export interface ErasedEvents extends Erased {
   /** The names of the events that were found. */

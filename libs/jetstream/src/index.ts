@@ -1,4 +1,12 @@
-export { AckedPublisher, PublishRefused, PublishTimeout, headerLine, type PublishAck } from './acked-publisher.js';
+export { CallerTokens, askForToken, type CallersCommand } from './caller-tokens.js';
+export {
+  AckedPublisher,
+  PublishRefused,
+  PublishTimeout,
+  headerLine,
+  traceLines,
+  type PublishAck,
+} from './acked-publisher.js';
 export { backOffMs } from './back-off.js';
 export { TopologyError, applyTopology, checkTopology, type TopologyDifference } from './apply.js';
 export {
@@ -11,6 +19,7 @@ export {
   type SubmitOptions,
 } from './command-client.js';
 export { publishTogether, type ConditionalMessage } from './atomic-batch.js';
+export { AuditTrail, type AuditCount } from './audit-trail.js';
 export { AttemptLog } from './attempt-log.js';
 export { Bell } from './bell.js';
 export { CommandConsumer, type CommandConsumerOptions } from './command-consumer.js';
@@ -30,7 +39,17 @@ export {
 export { followEvents } from './follow-events.js';
 export { Halts, haltKey, type Halt } from './halts.js';
 export { InputExchange } from './input-exchange.js';
-export { connectApp, connectNats, onConnectionChange, watchConnection, type NatsOptions } from './connect.js';
+export {
+  connectApp,
+  connectNats,
+  natsOptions,
+  onConnectionChange,
+  onDenied,
+  watchConnection,
+  type NatsOptions,
+  type NatsTls,
+  type NatsVariables,
+} from './connect.js';
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
 export {
   DeadLetterBox,
@@ -52,18 +71,25 @@ export {
   type FilterAnswer,
   type FilterVerb,
   type FilterVerbs,
+  type TenantRest,
 } from './filter-control.js';
 export { HeldLetterPublisher, type HeldEvent, type HeldLetter } from './held-letters.js';
 export { KeyedQueue, type Again } from './keyed-queue.js';
 export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';
+export { LOOKUP_MOST, storedAmong } from './outcome-lookup.js';
 export { OutcomePublisher, type Ended, type Ending, type Written } from './outcome-publisher.js';
 export { ProgressLog } from './progress-log.js';
-export { PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
+export { LEASE_RENEW_MS, LEASE_TTL_MS, PartitionLeases, type Lease, type LeaseEvents } from './partition-leases.js';
 export { isQuiet, partitionStates, type PartitionState } from './partition-states.js';
 export { ScheduleRefused, Schedules, type Schedule, type When } from './schedules.js';
 export { RawEvents } from './raw-events.js';
-export { readSubject } from './read-subject.js';
+export { readStream, type StreamPage, type StreamedMessage } from './read-stream.js';
+export { LastOfSubjects, type Pass } from './last-of-subjects.js';
+export { countSubject, messagesAt, pendingAfter, readSubject } from './read-subject.js';
+export { RequestAnswers } from './request-answers.js';
+export { TENANTLESS, tenantPlaces, type TenantPlace } from './tenant-places.js';
 export {
+  AUDIT_VERBS,
   BUCKET,
   DEADLINES_CONSUMER,
   DEFAULT_TOPOLOGY,
@@ -71,6 +97,7 @@ export {
   OWNER_GROUP,
   STREAM,
   TICKS_CONSUMER,
+  USER_INFO,
   declareTopology,
   filterConsumerName,
   inboxPrefix,
@@ -81,3 +108,4 @@ export {
   type Topology,
   type TopologyOptions,
 } from './topology.js';
+export { whenLed } from './when-led.js';

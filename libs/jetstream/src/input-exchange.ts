@@ -101,7 +101,7 @@ export class InputExchange {
 
   async #look(subject: string): Promise<void> {
     try {
-      const stored = await this.jsm.direct.getMessage(STREAM.outcomes, { last_by_subj: subject });
+      const stored = await this.jsm.streams.getMessage(STREAM.outcomes, { last_by_subj: subject });
       if (stored) this.#tell(subject, stored.data);
     } catch {
       // The server is away; the reconnect looks again.

@@ -3,17 +3,15 @@
  * keys that expire. The bucket's stream is declared in the topology; `nats kv` reads it like any other.
  */
 import {
-  DeliverPolicy,
   JetStreamApiError,
   jetstream,
   jetstreamManager,
-  type ConsumerMessages,
   type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
 } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { onConnectionChange } from './connect.js';
+import { LastOfSubjects, type Pass } from './last-of-subjects.js';
 import { countSubject, pendingAfter, readSubject } from './read-subject.js';
 
 export interface KeyValueEntry {
@@ -24,7 +22,6 @@ export interface KeyValueEntry {
 
 const WRONG_LAST_SEQUENCE = 10071;
 const DELETE_MARKER_TTL_MS = 60_000;
-const REOPEN_MS = 500;
 /** What was asked while the connection was down is lost, and only this tells. */
 const TIMEOUT_MS = 2_000;
 
@@ -54,15 +51,6 @@ export class KeyValueStore {
   async entry(key: string): Promise<KeyValueEntry | undefined> {
     const last = await this.#last(key);
     return last && !last.deleted ? { value: last.value, revision: last.revision } : undefined;
-  }
-
-  /**
-   * As `entry`, but never behind: where the bucket has replicas, `entry` may ask one that has not heard of a key yet. For keys that
-   * are expected to be there and seem not to be; costs the leader.
-   */
-  async latestEntry(key: string): Promise<KeyValueEntry | undefined> {
-    const message = await this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
-    return message && !isMarker(message.header) ? { value: message.data, revision: message.seq } : undefined;
   }
 
   /** The values of all keys that a filter matches. For few: all of them are read. */
@@ -115,16 +103,19 @@ export class KeyValueStore {
     }
   }
 
-  /** With a revision, only when the key still has that one; whoever was faster has decided then. */
-  async delete(key: string, revision?: number): Promise<void> {
-    // The marker tells those who watch, and goes by itself: a bucket does not grow with every key that it ever held.
-    const marker = ttlHeader(DELETE_MARKER_TTL_MS);
-    marker.set('KV-Operation', 'DEL');
+  /** With a revision, only when the key still has that one; returns false when whoever was faster has decided. Who does not watch now hears of it later. */
+  async delete(key: string, revision?: number, markerTtlMs = DELETE_MARKER_TTL_MS): Promise<boolean> {
+    // The marker tells those who watch, and goes by itself: a bucket does not grow with every key that it ever held. (One that says DEL would leave
+    // the server's own marker behind when it goes.)
+    const marker = ttlHeader(markerTtlMs);
+    marker.set('KV-Operation', 'PURGE');
     const expect = revision === undefined ? {} : { expect: { lastSubjectSequence: revision } };
     try {
       await this.#js.publish(this.#subject(key), new Uint8Array(), { headers: marker, ...expect });
+      return true;
     } catch (error) {
-      if (!(error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE)) throw error;
+      if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return false;
+      throw error;
     }
   }
 
@@ -133,7 +124,7 @@ export class KeyValueStore {
    * deleted or has expired. Resolves when the first pass is through. Survives reconnects, however long the server was away.
    */
   async watch(filter: string, onEntry: OnEntry): Promise<{ stop(): void }> {
-    const watch = new Watch(this.nc, this.#js, this.#stream, this.#subject(filter), this.#subject(''), onEntry);
+    const watch = new Watch(this.nc, this.#stream, this.#subject(filter), this.#subject(''), onEntry);
     await watch.start();
     return watch;
   }
@@ -143,105 +134,51 @@ export class KeyValueStore {
   }
 
   async #last(key: string): Promise<(KeyValueEntry & { deleted: boolean }) | undefined> {
-    const message = await this.jsm.direct.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
+    // Of the leader: where the bucket has replicas, another may not have heard of the last change yet.
+    const message = await this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subject(key) });
     if (!message) return undefined;
     return { value: message.data, revision: message.seq, deleted: isMarker(message.header) };
   }
 }
 
-/**
- * Follows keys through an ordered consumer, and makes a new one at every reconnect: the client's own recovery forgets to ask for
- * more than a few messages (nats.js 3.4 counts what it asked of the lost consumer), and is then silent for half a minute. Each new
- * one begins with all keys, so what changed meanwhile shows, and what is gone without a trace is what it does not bring.
- */
+/** Follows keys: a key that a pass over all of them does not bring is gone without a trace. */
 class Watch {
   /** Keys that hold a value, with their revision. */
   readonly #known = new Map<string, number>();
-  #messages: ConsumerMessages | undefined;
-  /** Grows whenever what was begun before is no longer wanted. */
-  #generation = 0;
-  #caughtUp: () => void = () => undefined;
-  #unsubscribe: (() => void) | undefined;
+  readonly #feed: LastOfSubjects;
 
   constructor(
-    private readonly nc: NatsConnection,
-    private readonly js: JetStreamClient,
-    private readonly stream: string,
-    private readonly subjects: string,
+    nc: NatsConnection,
+    stream: string,
+    subjects: string,
     private readonly prefix: string,
     private readonly onEntry: OnEntry,
-  ) {}
+  ) {
+    this.#feed = new LastOfSubjects(nc, stream, subjects, () => this.#pass());
+  }
 
   /** Resolves when every key has been seen once. */
   start(): Promise<void> {
-    this.#unsubscribe = onConnectionChange(this.nc, (change) => {
-      if (change === 'connected') void this.#reopen();
-    });
-    return new Promise((resolve, reject) => {
-      this.#caughtUp = resolve;
-      const generation = ++this.#generation;
-      this.#open(generation).catch((error: Error) => {
-        if (generation !== this.#generation) return;
-        this.stop();
-        reject(error);
-      });
-    });
+    return this.#feed.start();
   }
 
   stop(): void {
-    this.#generation += 1;
-    this.#unsubscribe?.();
-    this.#messages?.stop();
+    this.#feed.stop();
   }
 
-  async #reopen(): Promise<void> {
-    const generation = ++this.#generation;
-    this.#messages?.stop();
-    while (generation === this.#generation && !this.nc.isClosed()) {
-      try {
-        return await this.#open(generation);
-      } catch {
-        // The server is up, its stream not yet.
-        await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
-      }
-    }
-  }
-
-  async #open(generation: number): Promise<void> {
-    const consumer = await this.js.consumers.get(this.stream, {
-      filter_subjects: [this.subjects],
-      deliver_policy: DeliverPolicy.LastPerSubject,
-    });
-    const { num_pending } = await consumer.info(true);
-    if (generation !== this.#generation) return;
-    let seen: Set<string> | undefined = new Set<string>();
-    const passed = () => {
-      for (const key of this.#known.keys()) if (!seen?.has(key)) this.#take(key, undefined, 0);
-      seen = undefined;
-      this.#caughtUp();
-    };
-    if (num_pending === 0) passed();
-    const messages = await consumer.consume({
-      max_messages: 500,
-      callback: (message) => {
-        if (generation !== this.#generation) return;
+  #pass(): Pass {
+    const seen = new Set<string>();
+    return {
+      message: (message, old) => {
         const key = message.subject.slice(this.prefix.length);
-        seen?.add(key);
+        if (old) seen.add(key);
         this.#take(key, isMarker(message.headers) ? undefined : message, message.seq);
-        if (seen && message.info.pending === 0) passed();
       },
-    });
-    if (generation !== this.#generation) return messages.stop();
-    this.#messages = messages;
-    void this.#distrust(messages, generation);
-  }
-
-  /** The client has made itself a new consumer after a gap: make our own, see above. */
-  async #distrust(messages: ConsumerMessages, generation: number): Promise<void> {
-    for await (const { type } of messages.status()) {
-      if (generation !== this.#generation) return;
-      if (type === 'ordered_consumer_recreated') return this.#reopen();
-    }
+      caughtUp: () => {
+        for (const key of this.#known.keys()) if (!seen.has(key)) this.#take(key, undefined, 0);
+        seen.clear();
+      },
+    };
   }
 
   #take(key: string, message: JsMsg | undefined, revision: number): void {

@@ -4,6 +4,7 @@ import { KeyedQueue } from './keyed-queue.js';
 
 interface Item {
   key: string;
+  owner: string;
   priority: Priority;
   n: number;
 }
@@ -24,7 +25,12 @@ function controlled(concurrency: number, starvationMs = 1e9) {
   return { queue, started, running, end };
 }
 
-const item = (key: string, n: number, priority: Priority = 'normal'): Item => ({ key, n, priority });
+const item = (key: string, n: number, priority: Priority = 'normal', owner = 'one'): Item => ({
+  key,
+  n,
+  priority,
+  owner,
+});
 
 function random(seed: number): () => number {
   let state = seed;
@@ -32,6 +38,27 @@ function random(seed: number): () => number {
 }
 
 describe('a keyed queue', () => {
+  it('lets owners take turns, however much one of them has pushed before', async () => {
+    const { queue, started, running, end } = controlled(2);
+    for (let n = 0; n < 100; n++) queue.push(item(`noisy ${n}`, n, 'normal', 'noisy'));
+    for (let n = 0; n < 3; n++) queue.push(item(`quiet ${n}`, n, 'normal', 'quiet'));
+    for (let n = 0; n < 8; n++) await end(running.keys().next().value!);
+    const turns = started.slice(2, 9).map(({ owner, n }) => `${owner} ${n}`);
+    // Two ran before anybody else came.
+    expect(turns).toEqual(['noisy 2', 'quiet 0', 'noisy 3', 'quiet 1', 'noisy 4', 'quiet 2', 'noisy 5']);
+  });
+
+  it('lets priority go before turns, and leaves its turn to who had a key that was hurried', async () => {
+    const { queue, started, running, end } = controlled(1);
+    queue.push(item('busy', 0));
+    queue.push(item('noisy', 1, 'low', 'noisy'));
+    queue.push(item('noisy', 2, 'high', 'noisy'));
+    queue.push(item('quiet', 3, 'low', 'quiet'));
+    queue.push(item('other', 4, 'low', 'noisy'));
+    while (running.size > 0) await end(running.keys().next().value!);
+    expect(started.map(({ n }) => n)).toEqual([0, 1, 2, 4, 3]);
+  });
+
   it.each([1, 7, 42, 20_260_728])(
     'never runs two items of a key at once, and runs each key in the order of pushes, on random schedule %d',
     async (seed) => {

@@ -1,5 +1,6 @@
 import type { Priority } from '@callboard/envelope';
 import { Fifo } from './fifo.js';
+import { Turns } from './turns.js';
 
 export interface KeyedQueueOptions {
   /** Items that run at once. */
@@ -13,20 +14,27 @@ export interface Again {
   again: Promise<unknown>;
 }
 
+/** What stands in a line. All items of a key have one owner. */
+export interface Queued {
+  readonly key: string;
+  readonly owner: string;
+  readonly priority: Priority;
+}
+
 /**
  * Strict order per key, parallel across keys.
  *
  * Every key has a line of its own. The first of each line may run; the next becomes ready only when the one before it is done. A
  * line counts with the highest priority of all that stands in it, so an urgent item hurries those before it in its key and overtakes
- * none of them. Ready lines are started high before normal before low, and within a priority in the order in which they became ready;
- * but of the lines that have waited for `starvationMs` the longest waiting takes every second start.
+ * none of them. Ready lines are started high before normal before low; within a priority their owners take turns, and those of one owner
+ * start in the order in which they became ready. But of the lines whose turn it is, one that has waited for `starvationMs` takes every second start.
  *
  * Invariants: two items of one key never run at once (K1); items of one key run in the order in which they were pushed (K2), but for
  * what is put first on purpose. Knows nothing of NATS, retries or outcomes.
  */
-export class KeyedQueue<T extends { readonly key: string; readonly priority: Priority }> {
+export class KeyedQueue<T extends Queued> {
   readonly #lines = new Map<string, Line<T>>();
-  readonly #ready: Record<Priority, Fifo<Ready<T>>> = { high: new Fifo(), normal: new Fifo(), low: new Fifo() };
+  readonly #ready: Record<Priority, Turns<Ready<T>>> = { high: new Turns(), normal: new Turns(), low: new Turns() };
   #running = 0;
   #stopped = false;
   #overdueHadTurn = false;
@@ -46,11 +54,6 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   /** Keys with something waiting or running. */
   get keys(): number {
     return this.#lines.size;
-  }
-
-  /** How many items of a key wait or run. */
-  lengthOf(key: string): number {
-    return this.#lines.get(key)?.items.length ?? 0;
   }
 
   push(item: T): void {
@@ -112,7 +115,7 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
   #queueUp(line: Line<T>): void {
     line.readyAs = line.priority;
     line.ticket += 1;
-    this.#ready[line.readyAs].push({ line, ticket: line.ticket });
+    this.#ready[line.readyAs].push({ line, ticket: line.ticket, owner: line.items.first!.owner });
   }
 
   #start(): void {
@@ -132,7 +135,7 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
     return priority && this.#ready[priority].shift()!.line;
   }
 
-  /** The priority whose first has waited longest, and too long, if there is one. */
+  /** The priority whose first in turn has waited longest, and too long, if there is one. */
   #overdue(): Priority | undefined {
     const low = this.#firstReady('low')?.readySince ?? Infinity;
     const normal = this.#firstReady('normal')?.readySince ?? Infinity;
@@ -145,7 +148,7 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
     const queue = this.#ready[priority];
     for (let entry = queue.first; entry; entry = queue.first) {
       if (entry.ticket === entry.line.ticket && entry.line.state === 'ready') return entry.line;
-      queue.shift();
+      queue.drop();
     }
     return undefined;
   }
@@ -179,12 +182,13 @@ export class KeyedQueue<T extends { readonly key: string; readonly priority: Pri
 const PRIORITIES = ['high', 'normal', 'low'] as const;
 const RANK: Record<Priority, number> = { high: 2, normal: 1, low: 0 };
 
-interface Ready<T extends { readonly priority: Priority }> {
+interface Ready<T extends Queued> {
+  owner: string;
   line: Line<T>;
   ticket: number;
 }
 
-class Line<T extends { readonly priority: Priority }> {
+class Line<T extends Queued> {
   readonly items = new Fifo<T>();
   state: 'ready' | 'running' | 'waiting' = 'ready';
   readyAs: Priority = 'normal';

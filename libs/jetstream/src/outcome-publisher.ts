@@ -1,3 +1,4 @@
+import { endedCommand, type Audit } from '@callboard/audit';
 import {
   HEADER,
   JSON_CONTENT_TYPE,
@@ -10,7 +11,7 @@ import {
   type CommandEnvelope,
   type Outcome,
 } from '@callboard/envelope';
-import { headerLine, type AckedPublisher } from './acked-publisher.js';
+import { headerLine, traceLines, type AckedPublisher } from './acked-publisher.js';
 
 export type Ending = Pick<Outcome, 'status' | 'result' | 'error' | 'attempts'>;
 
@@ -19,6 +20,8 @@ export type Written = 'written' | 'ended';
 
 /** A command as those know it who end it: its envelope, or what is on record of it. */
 export type Ended = CommandEnvelope | AcceptedRecord;
+
+const UNFINISHED = new Set<Ending['status']>(['cancelled', 'deadline_exceeded']);
 
 /** An outcome must not be given up: it is tried again for as long as the process lives and is meant to. */
 const OUTCOME_TIMEOUT_MS = 3_600_000;
@@ -31,12 +34,15 @@ export class OutcomePublisher {
   constructor(
     private readonly publisher: AckedPublisher,
     private readonly instance: string,
+    /** Is told of those that end without having been run to their end. */
+    private readonly audit?: Audit,
   ) {}
 
   /** Resolves when the command has a durable outcome. */
   async publish(command: Ended, ending: Ending): Promise<Written> {
     const { subject, data } = this.#encode(command, ending);
     const first = await this.publisher.publishOnce(subject, data, outcomeHeaders(command), OUTCOME_TIMEOUT_MS);
+    if (first && UNFINISHED.has(ending.status)) this.audit?.note(endedCommand(command, ending.status));
     return first ? 'written' : 'ended';
   }
 
@@ -87,9 +93,7 @@ function outcomeHeaders(command: Ended): string {
   if (!('args' in command))
     return command.fingerprint ? lines + headerLine(HEADER.fingerprint, command.fingerprint) : lines;
   if (command.idempotency_key !== undefined) lines += headerLine(HEADER.fingerprint, commandFingerprint(command));
-  if (command.traceparent) lines += headerLine(HEADER.traceparent, command.traceparent);
-  if (command.tracestate) lines += headerLine(HEADER.tracestate, command.tracestate);
-  return lines;
+  return lines + traceLines(command);
 }
 
 const PURGE = headerLine(HEADER.scheduleNext, 'purge');

@@ -32,6 +32,7 @@ import { BacklogScout } from './backlog-scout.js';
 import type { CommandConsumerOptions } from './command-consumer.js';
 import { markEnded, type Delivery, type Handled } from './delivery.js';
 import { KeyBacklog } from './key-backlog.js';
+import type { HeardEnds } from './heard-ends.js';
 import { KeyedQueue, type Again } from './keyed-queue.js';
 import type { KeyValueStore } from './key-value-store.js';
 import { LOOKUP_MOST, storedAmong } from './outcome-lookup.js';
@@ -41,6 +42,8 @@ import { readSubject } from './read-subject.js';
 import { OWNER_GROUP, STREAM, partitionConsumer, partitionConsumerName } from './topology.js';
 
 const PULL_MESSAGES = 512;
+/** Of commands that may have been erased. */
+const READS_AT_ONCE = 32;
 const REATTACH_MS = 500;
 const DEFAULT_STARVATION_MS = 10_000;
 /** Commands that a partition keeps in memory. */
@@ -62,6 +65,8 @@ export class OwnedPartition {
   readonly #backlogs = new Map<string, KeyBacklog>();
   /** By tenant and correlation id. */
   readonly #byCommand = new Map<string, Delivery>();
+  /** How many of a key are in memory, in its line or on the way there. */
+  readonly #ofKey = new Map<string, number>();
   /** Keys whose first unfinished command was already handed over; only while commands of before this lease come. */
   readonly #keysResumed = new Set<string>();
   readonly #handling = new Set<Delivery>();
@@ -77,13 +82,19 @@ export class OwnedPartition {
   #streamCreated = '';
   #mayHaveEndedUpTo = 0;
   #mayHaveBegunUpTo = 0;
+  /** Does the stream of the outcomes have replicas, of which some may be behind? */
+  #replicated = false;
   /** The last command that was pulled forward: the next owner must know that it may have begun. */
   #pulledUpTo = 0;
+  /** Commands that were read before it was their turn, because they go first; until everything before them has ended. */
+  readonly #readFirst = new Map<number, Delivery>();
   #urgent: { subject: string; sequence: number }[] = [];
   #pulling: Promise<void> | undefined;
   #messages: ConsumerMessages | undefined;
   /** Deliveries of an earlier consumer are not listened to. */
   #epoch = 0;
+  /** Where this was when the consumer was last found to have handed out more. */
+  #behindAt: number | undefined;
   /** Number of the last delivery of the present consumer. */
   #delivered = 0;
   #attaching: Promise<void> | undefined;
@@ -97,6 +108,7 @@ export class OwnedPartition {
     private readonly jsm: JetStreamManager,
     private readonly store: KeyValueStore,
     private readonly lease: Lease,
+    private readonly heardEnds: HeardEnds,
     private readonly options: CommandConsumerOptions,
   ) {
     this.released = new Promise((resolve) => (this.markReleased = resolve));
@@ -130,6 +142,22 @@ export class OwnedPartition {
     this.#attaching ??= this.#attachUntilDone();
   }
 
+  /**
+   * Asked now and then: has the consumer handed out what never came? A gap shows at the next delivery, but where nothing follows only the consumer
+   * knows of it: a node that dies takes what it has sent along, and its successor counts it as delivered.
+   */
+  async lookForLost(): Promise<void> {
+    const [position, epoch] = [this.#position, this.#epoch];
+    if (!this.#messages || this.#paused || this.#attaching || !this.#mayGoOn()) return;
+    const info = await this.#consumerNow(partitionConsumerName(this.lease.partition));
+    // It lives in the memory of one node, and goes with it.
+    const isBehind = info === undefined || info.delivered.stream_seq > position;
+    const isSame = epoch === this.#epoch && position === this.#position && !this.#paused;
+    // What is on its way has come by the next time.
+    if (isBehind && isSame && this.#behindAt === position) this.reattach();
+    this.#behindAt = isBehind ? position : undefined;
+  }
+
   /** After a time without a connection: what was ended by others meanwhile is found in the stream. */
   async recheck(): Promise<void> {
     const known = [...this.#byCommand.values()];
@@ -151,9 +179,12 @@ export class OwnedPartition {
     return begun ? 'running' : 'waiting';
   }
 
-  /** Puts a command before all of its key that have not begun. */
+  /** Puts a command before all of its key that have not begun. One that its key's line has no room for is read for that. */
   putFirst(tenantId: string, orderingKey: string, correlationId: string): void {
-    this.#queue.putFirst(keyOf(tenantId, orderingKey), ({ address }) => address.correlationId === correlationId);
+    const key = keyOf(tenantId, orderingKey);
+    const isFound = this.#queue.putFirst(key, ({ address }) => address.correlationId === correlationId);
+    const isKnown = isFound || this.#byCommand.has(commandKey(tenantId, correlationId));
+    if (!isKnown && this.#lengthOf(key) > 0) void this.#readAhead(tenantId, orderingKey, correlationId);
   }
 
   /** Starts nothing more and waits for what runs. Returns whether nothing was left half done. */
@@ -186,6 +217,7 @@ export class OwnedPartition {
   async keepFloor(): Promise<void> {
     const { floor } = this;
     if (floor === undefined || !this.lease.isValid()) return;
+    for (const sequence of this.#readFirst.keys()) if (sequence <= floor) this.#readFirst.delete(sequence);
     const record: Floor = {
       stream: this.#streamCreated,
       floor,
@@ -217,14 +249,15 @@ export class OwnedPartition {
     const epoch = ++this.#epoch;
     this.#messages?.stop();
     this.#scout.stop();
-    const { state, created } = await this.jsm.streams.info(STREAM.commands);
-    const before = await this.#consumerBefore(name);
+    const { state, created, config } = await this.jsm.streams.info(STREAM.commands);
+    const before = await this.#consumerNow(name);
     if (this.#startFloor === undefined) {
       this.#streamCreated = String(created);
       const record = readFloor(await this.store.get(floorKey(partition)), this.#streamCreated);
       // A partition without a floor never had an owner. Otherwise the consumer of the owner before says what was handed out to it;
-      // when that is gone, it may have been everything.
-      const handedOut = record && !clean ? (before?.delivered.stream_seq ?? state.last_seq) : 0;
+      // when that is gone, it may have been everything. So it may with replicas: who leads the consumer now may not have heard of the last ones.
+      const knows = before !== undefined && config.num_replicas === 1;
+      const handedOut = record && !clean ? (knows ? before.delivered.stream_seq : state.last_seq) : 0;
       this.#mayHaveBegunUpTo = Math.max(handedOut, record?.may_have_begun_up_to ?? 0);
       this.#startFloor = record?.floor ?? 0;
       this.#position = this.#startFloor;
@@ -232,6 +265,7 @@ export class OwnedPartition {
       await this.keepFloor();
     }
     this.#mayHaveEndedUpTo = state.last_seq;
+    this.#replicated = config.num_replicas > 1;
     if (!this.#mayGoOn()) return;
     if (before) await this.jsm.consumers.delete(STREAM.commands, name);
     if (!this.#mayGoOn()) return;
@@ -246,10 +280,10 @@ export class OwnedPartition {
     });
     this.#messages = messages;
     if (this.#stopped) messages.stop();
-    else void this.#watchConsumer(messages);
+    else void this.#watchConsumer(messages, epoch);
   }
 
-  async #consumerBefore(name: string): Promise<ConsumerInfo | undefined> {
+  async #consumerNow(name: string): Promise<ConsumerInfo | undefined> {
     try {
       return await this.jsm.consumers.info(STREAM.commands, name);
     } catch (error) {
@@ -259,11 +293,13 @@ export class OwnedPartition {
   }
 
   /** When the consumer is gone (it lives in the server's memory), or serves another client than this, it is made again. */
-  async #watchConsumer(messages: ConsumerMessages): Promise<void> {
+  async #watchConsumer(messages: ConsumerMessages, epoch: number): Promise<void> {
     for await (const { type } of messages.status()) {
-      if (this.#messages !== messages || this.#stopped) return;
+      if (epoch !== this.#epoch || this.#stopped) return;
       if (NOT_OURS.has(type)) return this.reattach();
     }
+    // The client has given up.
+    if (epoch === this.#epoch && !this.#paused && !this.#stopped) this.reattach();
   }
 
   #mayGoOn(): boolean {
@@ -277,14 +313,19 @@ export class OwnedPartition {
     this.#delivered = deliverySequence;
     this.#position = message.seq;
     if (pending === 0) this.#scout.stop();
-    const delivery = this.#delivery(message.seq, message.subject, message.data, message.headers);
+    const first = this.#readFirst.get(message.seq);
+    const delivery = first ?? this.#delivery(message.seq, message.subject, message.data, message.headers);
     const backlog = this.#backlogs.get(delivery.key);
     if (backlog) {
       backlog.note(message.seq);
       this.#readBacklog(backlog);
       return;
     }
-    if (this.#queue.lengthOf(delivery.key) >= LINE_COMMANDS) {
+    if (first) {
+      if (this.#isOpen(first)) this.#unfinished.set(message.seq, first);
+      return;
+    }
+    if (this.#lengthOf(delivery.key) >= LINE_COMMANDS) {
       this.#follow(delivery.key, delivery.subject, message.seq).note(message.seq);
       return;
     }
@@ -305,6 +346,7 @@ export class OwnedPartition {
     const address = addressOf(subject);
     return {
       key: keyOf(address.tenantId, address.orderingKey),
+      owner: address.tenantId,
       priority: priority && PRIORITIES.includes(priority) ? priority : 'normal',
       address,
       subject,
@@ -318,12 +360,23 @@ export class OwnedPartition {
       endListeners: undefined,
       signal: this.#abort.signal,
       draining: this.#draining.signal,
+      putFirst: (correlationId) => this.putFirst(address.tenantId, address.orderingKey, correlationId),
       rest: (until) => this.#queue.rest(until),
     };
   }
 
+  #lengthOf(key: string): number {
+    return this.#ofKey.get(key) ?? 0;
+  }
+
+  #isOpen(delivery: Delivery): boolean {
+    const { tenantId, correlationId } = delivery.address;
+    return this.#byCommand.get(commandKey(tenantId, correlationId)) === delivery;
+  }
+
   #take(delivery: Delivery): void {
     this.#bytes += delivery.data.length;
+    this.#ofKey.set(delivery.key, this.#lengthOf(delivery.key) + 1);
     this.#byCommand.set(commandKey(delivery.address.tenantId, delivery.address.correlationId), delivery);
     this.#received.push(delivery);
     this.#admitting ??= new Promise<void>((resolve) => setImmediate(resolve))
@@ -335,8 +388,17 @@ export class OwnedPartition {
   async #admit(): Promise<void> {
     while (this.#received.length > 0 && !this.#stopped) {
       const chunk = this.#received.splice(0, LOOKUP_MOST);
-      const unsure = chunk.filter(({ sequence }) => sequence <= this.#mayHaveEndedUpTo);
+      const unsure = chunk.filter(
+        ({ sequence, address }) =>
+          sequence <= this.#mayHaveEndedUpTo ||
+          this.#readFirst.has(sequence) ||
+          this.heardEnds.mayHaveEnded(commandKey(address.tenantId, address.correlationId)),
+      );
       const ended = unsure.length > 0 ? await this.#endedAmong(unsure) : undefined;
+      // Erased with its outcome while it was on its way here: the outcome was there when the command went. It must not begin again.
+      for (const gone of ended ? await this.#goneAmong(unsure.filter((delivery) => !ended.has(delivery))) : []) {
+        ended?.add(gone);
+      }
       for (const delivery of chunk) {
         if (ended?.has(delivery)) {
           this.#finish(delivery);
@@ -360,17 +422,43 @@ export class OwnedPartition {
         delivery,
       ]),
     );
+    const leader = this.#replicated ? this.jsm : undefined;
+    const stored = await this.#insist(() => storedAmong(this.nc, [...bySubject.keys()], leader));
+    return new Set([...(stored ?? [])].map((subject) => bySubject.get(subject)!));
+  }
+
+  /** Which of these are not stored any more. */
+  async #goneAmong(deliveries: Delivery[]): Promise<Delivery[]> {
+    if (deliveries.length === 0) return [];
+    const info = await this.#insist(() => this.jsm.streams.info(STREAM.commands));
+    if (!info) return [];
+    const { first_seq, num_deleted = 0 } = info.state;
+    const gone: Delivery[] = [];
+    for (let from = 0; from < deliveries.length; from += READS_AT_ONCE) {
+      await Promise.all(
+        deliveries.slice(from, from + READS_AT_ONCE).map(async (delivery) => {
+          const { sequence } = delivery;
+          if (sequence >= first_seq && num_deleted === 0) return;
+          // Of the leader: what a replica that is behind has not stored yet is not gone.
+          const message = await this.#insist(() => this.jsm.streams.getMessage(STREAM.commands, { seq: sequence }));
+          if (message === null) gone.push(delivery);
+        }),
+      );
+    }
+    return gone;
+  }
+
+  /** Not knowing is no reason to run: waits for the server, or for the lease to end. */
+  async #insist<T>(ask: () => Promise<T>): Promise<T | undefined> {
     while (!this.#stopped) {
       try {
-        const stored = await storedAmong(this.nc, [...bySubject.keys()]);
-        return new Set([...stored].map((subject) => bySubject.get(subject)!));
+        return await ask();
       } catch (error) {
-        // Not knowing is no reason to run: wait for the server, or for the lease to end.
         this.options.onError(error);
         await sleep(REATTACH_MS);
       }
     }
-    return new Set();
+    return undefined;
   }
 
   #markMayHaveBegun(delivery: Delivery): Delivery {
@@ -407,6 +495,9 @@ export class OwnedPartition {
     this.#unfinished.delete(sequence);
     this.#byCommand.delete(commandKey(address.tenantId, address.correlationId));
     this.#bytes -= data.length;
+    const left = this.#lengthOf(key) - 1;
+    if (left > 0) this.#ofKey.set(key, left);
+    else this.#ofKey.delete(key);
     const backlog = this.#backlogs.get(key);
     if (!backlog) return;
     backlog.done(sequence);
@@ -436,7 +527,7 @@ export class OwnedPartition {
   #readBacklog(backlog: KeyBacklog): void {
     if (backlog.reading || this.#stopped) return;
     const urgent = backlog.urgentUpTo >= backlog.next;
-    if (!urgent && this.#queue.lengthOf(backlog.key) > LINE_COMMANDS / 2) return;
+    if (!urgent && this.#lengthOf(backlog.key) > LINE_COMMANDS / 2) return;
     if (backlog.next > backlog.upTo) {
       // All that is known of the key is in its line: it can be read as it comes by, once that has come as far.
       if (backlog.next <= this.#position + 1 && backlog.unfinished.length === 0) this.#backlogs.delete(backlog.key);
@@ -459,15 +550,37 @@ export class OwnedPartition {
           backlog.next = Math.max(backlog.next, backlog.upTo + 1);
           break;
         }
-        backlog.unfinished.push(seq);
         backlog.next = seq + 1;
-        this.#take(this.#delivery(seq, subject, data, header));
+        const first = this.#readFirst.get(seq);
+        if (!first || this.#isOpen(first)) backlog.unfinished.push(seq);
+        if (!first) this.#take(this.#delivery(seq, subject, data, header));
       }
       // Nothing more of the key is stored below what was known when this was asked.
       if (messages.length === 0) backlog.next = Math.max(backlog.next, upTo + 1);
     } catch (error) {
       this.options.onError(error);
       await sleep(REATTACH_MS);
+    }
+  }
+
+  /** Reads one command that is to go before its key's others, and leaves it out when it comes by. */
+  async #readAhead(tenantId: string, orderingKey: string, correlationId: string): Promise<void> {
+    const [tenant, key, id] = [tenantId, orderingKey, correlationId].map(encodeToken);
+    const subject = `cmd.${this.lease.partition}.${tenant}.*.*.${key}.${id}`;
+    try {
+      const [found] = await readSubject(this.jsm, STREAM.commands, subject, 0, { batch: 1 });
+      if (!found || this.#readFirst.has(found.seq)) return;
+      this.#pulledUpTo = Math.max(this.#pulledUpTo, found.seq);
+      // The next owner must know before it begins.
+      await this.keepFloor();
+      if (this.#stopped || this.#readFirst.has(found.seq) || this.#byCommand.has(commandKey(tenantId, correlationId)))
+        return;
+      const delivery = this.#delivery(found.seq, found.subject, found.data, found.header);
+      this.#readFirst.set(found.seq, delivery);
+      this.#take(delivery);
+    } catch (error) {
+      // Whoever waits for it asks again.
+      this.options.onError(error);
     }
   }
 
@@ -509,7 +622,7 @@ function keyOf(tenantId: string, orderingKey: string): string {
   return `${tenantId}\n${orderingKey}`;
 }
 
-function commandKey(tenantId: string, correlationId: string): string {
+export function commandKey(tenantId: string, correlationId: string): string {
   return `${tenantId}\n${correlationId}`;
 }
 

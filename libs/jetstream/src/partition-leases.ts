@@ -21,7 +21,7 @@ import type { KeyValueStore } from './key-value-store.js';
 
 export const LEASE_TTL_MS = 5_000;
 const MARGIN_MS = 1_500;
-const RENEW_MS = 1_000;
+export const LEASE_RENEW_MS = 1_000;
 
 export interface Lease {
   partition: number;
@@ -103,8 +103,8 @@ export class PartitionLeases {
     // Only now: deciding on half a picture would take partitions from those who are not seen yet.
     this.#started = true;
     const every = (ms: number, work: () => unknown) => this.#timers.push(setInterval(work, ms));
-    every(RENEW_MS, () => void this.#beat().catch((error: unknown) => this.events.error(error)));
-    every(RENEW_MS, () => void this.#renewAll());
+    every(LEASE_RENEW_MS, () => void this.#beat().catch((error: unknown) => this.events.error(error)));
+    every(LEASE_RENEW_MS, () => void this.#renewAll());
     every(250, () => this.#dropExpired());
     this.#settle();
   }

@@ -1,6 +1,7 @@
 import { EVENT_LIMITS, eventAddress, toEventHeaders, type SourcedEvent } from '@callboard/events';
 import { HEADER, rawEventSubject } from '@callboard/envelope';
-import { headerLine, type AckedPublisher } from './acked-publisher.js';
+import type { TraceContext } from '@callboard/tracing';
+import { headerLine, traceLines, type AckedPublisher } from './acked-publisher.js';
 
 const NOTHING = new Uint8Array();
 
@@ -16,7 +17,7 @@ export class RawEvents {
    * Not guaranteed: that an event which the filter is done with is still known here. It is, where the filter stores it.
    * @throws PublishRefused when the server refuses it, PublishTimeout after `timeoutMs` without an answer.
    */
-  async publish(event: SourcedEvent, timeoutMs: number): Promise<'stored' | 'known'> {
+  async publish(event: SourcedEvent, timeoutMs: number, trace: TraceContext = {}): Promise<'stored' | 'known'> {
     const { attributes, data } = event;
     const fits = data.byteLength <= EVENT_LIMITS.dataBytes;
     const headers =
@@ -24,7 +25,8 @@ export class RawEvents {
         .map(([name, value]) => headerLine(name, value))
         .join('') +
       headerLine(HEADER.expectedLastSubjectSequence, '0') +
-      (fits ? '' : headerLine(HEADER.oversized, String(data.byteLength)));
+      (fits ? '' : headerLine(HEADER.oversized, String(data.byteLength))) +
+      traceLines(trace);
     const subject = rawEventSubject(eventAddress(event));
     const line = `${event.tenantId}\n${event.sourceName}\n${event.key}`;
     const first = await this.publisher.publishOnce(subject, fits ? data : NOTHING, headers, timeoutMs, line);

@@ -14,11 +14,15 @@ export function readSubject(
   stream: string,
   subject: string,
   after: number,
-  { batch = BATCH, maxBytes = BATCH_BYTES }: { batch?: number; maxBytes?: number } = {},
+  {
+    batch = BATCH,
+    maxBytes = BATCH_BYTES,
+    timeoutMs = TIMEOUT_MS,
+  }: { batch?: number; maxBytes?: number; timeoutMs?: number } = {},
 ): Promise<StoredMsg[]> {
   return new Promise((resolve, reject) => {
     const messages: StoredMsg[] = [];
-    const enough = setTimeout(() => reject(new Error('the messages of a subject did not come in time')), TIMEOUT_MS);
+    const enough = setTimeout(() => reject(new Error('the messages of a subject did not come in time')), timeoutMs);
     const callback = (done: { err?: Error } | null, message: StoredMsg) => {
       if (!done) return void messages.push(message);
       clearTimeout(enough);
@@ -31,6 +35,21 @@ export function readSubject(
       reject(error as Error);
     });
   });
+}
+
+/** All messages of a stream whose subject matches, in order; what is stored while they are read may be among them. */
+export async function* messagesAt(
+  jsm: JetStreamManager,
+  stream: string,
+  subject: string,
+  options: { batch?: number; maxBytes?: number } = {},
+): AsyncGenerator<StoredMsg> {
+  for (let after = 0; ;) {
+    const messages = await readSubject(jsm, stream, subject, after, options);
+    if (messages.length === 0) return;
+    yield* messages;
+    after = messages.at(-1)!.seq;
+  }
 }
 
 /** How many messages of a stream have a subject that matches, and come after a sequence. */

@@ -4,11 +4,14 @@
  * changes any of them.
  */
 import {
+  AUDIT_SUBJECTS,
+  CHECKPOINT_SUBJECTS,
   COMMAND_SUBJECTS,
   EVENT_SUBJECTS,
   HELD_EVENT_SUBJECTS,
   LIVE_PREFIX,
   RAW_EVENT_SUBJECTS,
+  SAGA_SUBJECTS,
   partitionSubjects,
   rawPartitionSubjects,
 } from '@callboard/envelope';
@@ -35,6 +38,9 @@ export const STREAM = {
   eventsHeld: 'EVENTS_HELD',
   events: 'EVENTS',
   budgets: 'BUDGETS',
+  audit: 'AUDIT',
+  auditCheckpoints: 'AUDIT_CHECKPOINTS',
+  sagas: 'SAGAS',
 } as const;
 
 export const BUCKET = {
@@ -50,10 +56,14 @@ export const BUCKET = {
   ingest: 'INGEST',
   /** Which filter owns which partition of the raw events. */
   filterLeases: 'FILTER_LEASES',
+  /** With what each tenant's pseudonyms are made. */
+  pseudonymKeys: 'PSEUDONYM_KEYS',
   /** Named subscriptions of MCP clients: what they want to see, and how far they are. */
   subscriptions: 'SUBSCRIPTIONS',
   /** What exceeded a budget of notifications, until it is delivered as one. */
   digests: 'DIGESTS',
+  /** Which orchestrator owns which partition of the sagas. */
+  sagaLeases: 'SAGA_LEASES',
 } as const;
 
 /** The consumer of commands whose deadline has passed; shared by all who can write outcomes. */
@@ -64,6 +74,9 @@ export const TICKS_CONSUMER = 'ticks';
 
 /** What the operator asks of the privacy filter: `ctl.pii-filter.<verb>`. */
 export const FILTER_VERBS = 'ctl.pii-filter.*';
+
+/** What the operator asks of the audit writer: `ctl.audit-writer.<verb>`. */
+export const AUDIT_VERBS = 'ctl.audit-writer.*';
 
 /** Where the notifier takes its commands, and hears that they are cancelled. */
 const NOTIFIER_SUBJECTS = ['svc.notifications', 'svc.notifications.>'];
@@ -91,6 +104,10 @@ export interface TopologyOptions {
   rawRetentionMs: number;
   /** How long an operator has to decide on an event that the filter held back. */
   heldRetentionMs: number;
+  /** Number of partitions of the sagas: the most orchestrators that can share the work. */
+  sagaPartitions: number;
+  /** How long the journal of a saga can be read; more than twice the longest time that a saga may take. */
+  sagaRetentionMs: number;
 }
 
 export const DEFAULT_TOPOLOGY: TopologyOptions = {
@@ -102,6 +119,8 @@ export const DEFAULT_TOPOLOGY: TopologyOptions = {
   eventRetentionMs: 7 * 24 * 3_600_000,
   rawRetentionMs: 3 * 24 * 3_600_000,
   heldRetentionMs: 14 * 24 * 3_600_000,
+  sagaPartitions: 16,
+  sagaRetentionMs: 90 * 24 * 3_600_000,
 };
 
 export interface Topology {
@@ -130,10 +149,11 @@ export function declareTopology(overrides: Partial<TopologyOptions> = {}): Topol
   const streams = [
     ...[commands(options), outcomes(options), progress(options), dispatch(options)],
     ...[sessions(options), deadLetters(options), schedules(options)],
-    ...[eventsRaw(options), eventsHeld(options), events(options), budgets(options)],
+    ...[eventsRaw(options), eventsHeld(options), events(options), budgets(options), sagas(options)],
+    ...[audit(options), auditCheckpoints(options)],
   ];
   for (const bucket of Object.values(BUCKET)) streams.push(keyValueBucket(bucket, options));
-  return { options, streams, users: users(streams) };
+  return { options, streams, users: users(streams).map(asksWhatItMay) };
 }
 
 /**
@@ -412,6 +432,52 @@ function budgets(options: TopologyOptions): DeclaredStream {
   };
 }
 
+function audit(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.audit,
+      description: 'What happened, until it is in the ledger',
+      subjects: [AUDIT_SUBJECTS],
+      // A record goes when the ledger has it, and the audit writer says so; no age takes it before.
+      max_age: 0,
+    },
+  };
+}
+
+function auditCheckpoints(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.auditCheckpoints,
+      description: 'Signed checkpoints of the ledger, apart from the ledger',
+      subjects: [CHECKPOINT_SUBJECTS],
+      max_age: 0,
+      max_bytes: Math.min(options.maxBytes, 1024 ** 3),
+      deny_delete: true,
+      deny_purge: true,
+    },
+  };
+}
+
+function sagas(options: TopologyOptions): DeclaredStream {
+  return {
+    config: {
+      ...base(options),
+      name: STREAM.sagas,
+      description: 'Journals of sagas: all that is known of each, one decision a message',
+      subjects: [SAGA_SUBJECTS],
+      subject_transform: {
+        src: SAGA_SUBJECTS,
+        dest: `saga.{{partition(${options.sagaPartitions},1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}`,
+      },
+      // Tells those who wait for a saga that there is news; they read it from the stream.
+      republish: { src: '>', dest: `${LIVE_PREFIX}.>`, headers_only: true },
+      max_age: nanos(options.sagaRetentionMs),
+    },
+  };
+}
+
 function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStream {
   return {
     config: {
@@ -426,7 +492,8 @@ function keyValueBucket(bucket: string, options: TopologyOptions): DeclaredStrea
       allow_msg_ttl: true,
       // A key that expires leaves a marker, so that those who watch hear of it.
       subject_delete_marker_ttl: nanos(60_000),
-      deny_delete: true,
+      // A key that is destroyed is overwritten, which only deleting its message does.
+      deny_delete: bucket !== BUCKET.pseudonymKeys,
     },
   };
 }
@@ -444,14 +511,15 @@ function reads(stream: string): string[] {
       `CONSUMER.INFO.${stream}.*`,
       `CONSUMER.DELETE.${stream}.*`,
       `CONSUMER.MSG.NEXT.${stream}.*`,
-      ...getsDirectly(stream),
+      ...gets(stream),
     ),
     ...acks(stream),
   ];
 }
 
-function getsDirectly(stream: string): string[] {
-  return [`DIRECT.GET.${stream}`, `DIRECT.GET.${stream}.>`];
+/** By any replica, which may be a little behind, or by the leader, which never is. */
+function gets(stream: string): string[] {
+  return [`DIRECT.GET.${stream}`, `DIRECT.GET.${stream}.>`, `STREAM.MSG.GET.${stream}`];
 }
 
 /** Take part in a consumer that the topology declares. */
@@ -475,7 +543,9 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       name: 'mcp-frontend',
       publish: {
         allow: [
+          AUDIT_SUBJECTS,
           COMMAND_SUBJECTS,
+          SAGA_SUBJECTS,
           'out.*.*',
           'deadline.*.*',
           'answer.*.*.*',
@@ -490,30 +560,28 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           inbox('mcp-frontend'),
           ...api(
             ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap(
-              getsDirectly,
+              gets,
             ),
             // Commands are refused in front when these have no room.
             ...[STREAM.commands, STREAM.outcomes].map((name) => `STREAM.INFO.${name}`),
-            // What seems not to be there is asked of the leader, which is never behind.
-            ...[STREAM.outcomes, STREAM.events, `KV_${BUCKET.subscriptions}`].map((name) => `STREAM.MSG.GET.${name}`),
-            ...[STREAM.sessions, `KV_${BUCKET.sessions}`].flatMap((name) => [
-              `STREAM.INFO.${name}`,
-              `STREAM.MSG.GET.${name}`,
-            ]),
+            ...[STREAM.sessions, `KV_${BUCKET.sessions}`].map((name) => `STREAM.INFO.${name}`),
           ),
           ...reads(`KV_${BUCKET.actions}`),
           ...reads(`KV_${BUCKET.subscriptions}`),
           ...reads(STREAM.events),
+          ...reads(STREAM.sagas),
           ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
           ...consumes(STREAM.schedules, TICKS_CONSUMER),
         ],
       },
-      subscribe: { allow: [inbox('mcp-frontend'), `${LIVE_PREFIX}.>`, 'mcp.>'] },
+      subscribe: { allow: [inbox('mcp-frontend'), `${LIVE_PREFIX}.>`, 'mcp.>', 'caller.*.*'] },
+      responds: true,
     },
     {
       name: 'action-runner',
       publish: {
         allow: [
+          AUDIT_SUBJECTS,
           'out.*.*',
           'attempt.*.*.*.*',
           'input.*.*.*',
@@ -522,11 +590,13 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           'handed.*.*.*',
           // Processes that are not ours take their commands here.
           'svc.>',
+          // Asks front ends for callers' tokens; nobody else may.
+          'caller.*.*',
           'dlq.>',
           `$KV.${BUCKET.actions}.>`,
           `$KV.${BUCKET.leases}.>`,
           `$KV.${BUCKET.halts}.>`,
-          ...api(...[STREAM.outcomes, STREAM.progress, STREAM.dispatch].flatMap(getsDirectly)),
+          ...api(...[STREAM.outcomes, STREAM.progress, STREAM.dispatch].flatMap(gets)),
           ...reads(STREAM.commands),
           ...reads(`KV_${BUCKET.halts}`),
           ...consumes(STREAM.outcomes, DEADLINES_CONSUMER),
@@ -540,7 +610,7 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
     {
       name: 'event-ingestor',
       publish: {
-        allow: [RAW_EVENT_SUBJECTS, `$KV.${BUCKET.ingest}.>`, ...reads(`KV_${BUCKET.ingest}`)],
+        allow: [AUDIT_SUBJECTS, RAW_EVENT_SUBJECTS, `$KV.${BUCKET.ingest}.>`, ...reads(`KV_${BUCKET.ingest}`)],
       },
       subscribe: { allow: [inbox('event-ingestor')] },
     },
@@ -555,22 +625,25 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       name: 'pii-filter',
       publish: {
         allow: [
+          AUDIT_SUBJECTS,
           EVENT_SUBJECTS,
           HELD_EVENT_SUBJECTS,
           `dlq.${STREAM.eventsRaw}.>`,
           `$KV.${BUCKET.filterLeases}.>`,
           ...reads(`KV_${BUCKET.filterLeases}`),
+          `$KV.${BUCKET.pseudonymKeys}.>`,
+          ...reads(`KV_${BUCKET.pseudonymKeys}`),
           ...reads(STREAM.eventsRaw),
           ...reads(STREAM.eventsHeld),
           ...reads(STREAM.events),
           ...api(
             `CONSUMER.RESET.${STREAM.eventsRaw}.*`,
             // What is to be forgotten, and the letter of what was let go.
-            ...[STREAM.eventsRaw, STREAM.eventsHeld, STREAM.events, STREAM.deadLetters].flatMap((stream) => [
-              `STREAM.MSG.GET.${stream}`,
-              `STREAM.MSG.DELETE.${stream}`,
-            ]),
-            ...getsDirectly(STREAM.deadLetters),
+            ...[STREAM.eventsRaw, STREAM.eventsHeld, STREAM.events, STREAM.deadLetters].map(
+              (stream) => `STREAM.MSG.DELETE.${stream}`,
+            ),
+            `STREAM.MSG.DELETE.KV_${BUCKET.pseudonymKeys}`,
+            ...gets(STREAM.deadLetters),
           ),
         ],
       },
@@ -582,6 +655,7 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       name: 'notifier',
       publish: {
         allow: [
+          AUDIT_SUBJECTS,
           `$KV.${BUCKET.actions}.services.notifier.>`,
           `$KV.${BUCKET.actions}.catalogs.>`,
           ...reads(`KV_${BUCKET.actions}`),
@@ -590,10 +664,53 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           ...BUDGET_SUBJECTS,
           `$KV.${BUCKET.digests}.>`,
           ...reads(`KV_${BUCKET.digests}`),
-          ...api(`STREAM.MSG.GET.${STREAM.budgets}`, `STREAM.MSG.GET.KV_${BUCKET.digests}`),
+          ...api(`STREAM.MSG.GET.${STREAM.budgets}`),
         ],
       },
       subscribe: { allow: [inbox('notifier'), ...NOTIFIER_SUBJECTS] },
+    },
+    {
+      // Brings the audit stream into the ledger, and is the only one that takes anything out of it.
+      name: 'audit-writer',
+      publish: {
+        allow: [
+          AUDIT_SUBJECTS,
+          CHECKPOINT_SUBJECTS,
+          ...reads(STREAM.audit),
+          ...reads(STREAM.auditCheckpoints),
+          ...api(`STREAM.PURGE.${STREAM.audit}`),
+        ],
+      },
+      subscribe: { allow: [inbox('audit-writer'), AUDIT_VERBS] },
+      responds: true,
+    },
+    {
+      name: 'saga-orchestrator',
+      publish: {
+        allow: [
+          AUDIT_SUBJECTS,
+          SAGA_SUBJECTS,
+          // Its own source of events.
+          'raw.*.callboard.*.*.*',
+          COMMAND_SUBJECTS,
+          'out.*.*',
+          'deadline.*.*',
+          'abort.*.*',
+          // What a saga asks its caller, and that it was answered elsewhere.
+          'input.*.*.*',
+          'answer.*.*.*',
+          'progress.*.*',
+          `$KV.${BUCKET.sagaLeases}.>`,
+          `$KV.${BUCKET.actions}.services.saga-orchestrator.>`,
+          `$KV.${BUCKET.actions}.catalogs.>`,
+          ...reads(STREAM.sagas),
+          ...reads(`KV_${BUCKET.sagaLeases}`),
+          ...reads(`KV_${BUCKET.actions}`),
+          ...api(...[STREAM.commands, STREAM.outcomes, STREAM.progress].flatMap(gets)),
+        ],
+      },
+      subscribe: { allow: [inbox('saga-orchestrator'), 'abort.*.*', `${LIVE_PREFIX}.>`] },
+      responds: true,
     },
     {
       // A process that is not ours: announces its actions, takes their commands, answers the runner that asked.
@@ -637,6 +754,9 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       name: 'operator',
       publish: {
         allow: [
+          AUDIT_SUBJECTS,
+          // The ledger is the audit writer's: it is asked.
+          AUDIT_VERBS,
           COMMAND_SUBJECTS,
           'out.*.*',
           'deadline.*.*',
@@ -644,17 +764,28 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           `$KV.${BUCKET.halts}.>`,
           'schedule.*.*',
           'unschedule.*.*',
+          SAGA_SUBJECTS,
+          ...reads(STREAM.sagas),
           // Held events are the filter's: it is told what to do with them.
           FILTER_VERBS,
           ...api(`STREAM.MSG.DELETE.${STREAM.deadLetters}`),
-          ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters, STREAM.schedules].flatMap(
-            (stream) => [...reads(stream), ...api(`STREAM.MSG.GET.${stream}`)],
-          ),
+          ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters, STREAM.schedules].flatMap(reads),
           ...reads(`KV_${BUCKET.halts}`),
           ...reads(`KV_${BUCKET.actions}`),
         ],
       },
       subscribe: { allow: [inbox('operator'), `${LIVE_PREFIX}.>`] },
+    },
+    {
+      // Erases a tenant, and is used for nothing else: takes messages out by their subjects, and keys out of buckets. It reads nothing.
+      name: 'eraser',
+      publish: {
+        allow: [
+          ...api(...ERASED_STREAMS.map((stream) => `STREAM.PURGE.${stream}`)),
+          ...ERASED_BUCKETS.map((bucket) => `$KV.${bucket}.>`),
+        ],
+      },
+      subscribe: { allow: [inbox('eraser')] },
     },
     {
       // People at night: reads, replays and repairs everything, lets go of dead letters one by one, and cannot delete a stream,
@@ -664,21 +795,52 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
         allow: ['$JS.API.>', '$JS.ACK.>', '$JS.FC.>', COMMAND_SUBJECTS, 'schedule.*.*', 'unschedule.*.*'],
         deny: [
           ...api(
-            ...['STREAM.DELETE.>', 'STREAM.UPDATE.>', 'STREAM.CREATE.>', 'STREAM.PURGE.>'],
+            // A stream that is restored is one that is made.
+            ...[
+              'STREAM.DELETE.>',
+              'STREAM.UPDATE.>',
+              'STREAM.CREATE.>',
+              'STREAM.RESTORE.>',
+              'STREAM.PURGE.>',
+              'ACCOUNT.>',
+            ],
             // A denial is stronger than any permission, so the one stream that is not denied cannot be excepted from a wildcard.
             ...streams.filter((name) => name !== STREAM.deadLetters).map((name) => `STREAM.MSG.DELETE.${name}`),
           ),
-          // What no filter has passed is not for people either.
-          ...[STREAM.eventsRaw, STREAM.eventsHeld].flatMap(everyUseOf),
+          // What no filter has passed is not for people either, nor are the keys of pseudonyms.
+          ...[STREAM.eventsRaw, STREAM.eventsHeld, `KV_${BUCKET.pseudonymKeys}`].flatMap(everyUseOf),
         ],
       },
       subscribe: {
         allow: ['>'],
+        // Whoever listens for a caller's token looks like somebody who has it, and nobody would be told that it is gone.
         // Audit advisories quote what the server answers: messages, and the subjects of a stream.
-        deny: ['raw.>', 'held.>', inbox('pii-filter'), '$JS.EVENT.ADVISORY.API.>', '$JS.EVENT.ADVISORY.API'],
+        deny: [
+          'raw.>',
+          'held.>',
+          `$KV.${BUCKET.pseudonymKeys}.>`,
+          'caller.>',
+          inbox('pii-filter'),
+          '$JS.EVENT.ADVISORY.API.>',
+          '$JS.EVENT.ADVISORY.API',
+        ],
       },
     },
   ];
+}
+
+/** Out of which `eraser` takes what is of a tenant. What the privacy filter alone may read, it erases; what is audited stays, see `tenantPlaces`. */
+const ERASED_STREAMS = [
+  ...[STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.dispatch, STREAM.sessions, STREAM.deadLetters],
+  ...[STREAM.schedules, STREAM.events, STREAM.budgets, STREAM.sagas],
+];
+const ERASED_BUCKETS = [BUCKET.sessions, BUCKET.halts, BUCKET.subscriptions, BUCKET.digests];
+
+/** Where a connection asks nats-server what it may do; it is told of itself alone. */
+export const USER_INFO = '$SYS.REQ.USER.INFO';
+
+function asksWhatItMay({ publish, ...user }: DeclaredUser): DeclaredUser {
+  return { ...user, publish: { ...publish, allow: [...publish.allow, USER_INFO] } };
 }
 
 /** All that could bring a message of a stream to somebody, or take it away from whom it is for; for denials. */

@@ -1,20 +1,31 @@
 /**
- * nats-server from Debian's newer suite, for a Debian whose own suite has an older one or none.
+ * Programs from Debian's packages, for a Debian that has them not installed: nats-server from the newer suite, since a Debian's own has an older
+ * one or none; what else only tests need from its own.
  *
  * Uses the system's own mirror, proxy and archive keys through a private apt configuration: lists and caches live in the given
  * folder, the package is unpacked and not installed, and nothing of the system changes, so no root is needed. apt verifies the
  * signatures as always.
  */
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { whileReporting, type OnProgress } from './progress.js';
 import { runCommand } from './run-command.js';
 
-const SUITE = 'forky';
 const APT_LIMIT_MS = 300_000;
 
-/** Puts `nats-server` into the folder. */
-export async function fetchDebianPackage(into: string, onProgress: OnProgress): Promise<void> {
+export interface DebianProgram {
+  /** The package. */
+  name: string;
+  /** Where it has the program. */
+  path: string;
+  /** Default: the one that this Debian is of. */
+  suite?: string;
+}
+
+export const NATS_SERVER_PACKAGE: DebianProgram = { name: 'nats-server', path: 'usr/sbin/nats-server', suite: 'forky' };
+
+/** Puts the program into the folder, under its own name. */
+export async function fetchDebianPackage(program: DebianProgram, into: string, onProgress: OnProgress): Promise<void> {
   const osRelease = await readFile('/etc/os-release', 'utf8').catch(() => '');
   if (!/^ID=debian$/m.test(osRelease)) throw new Error('this is not Debian');
   const archive = debianArchive(await readSources('/etc/apt'));
@@ -23,8 +34,9 @@ export async function fetchDebianPackage(into: string, onProgress: OnProgress): 
   for (const folder of ['state/lists/partial', 'cache/archives/partial']) {
     await mkdir(join(into, folder), { recursive: true });
   }
+  const suite = program.suite ?? archive.suites[0]!;
   const signedBy = archive.signedBy ? ` signed-by=${archive.signedBy}` : '';
-  await writeFile(join(into, 'sources.list'), `deb [target=Packages${signedBy}] ${archive.uri} ${SUITE} main\n`);
+  await writeFile(join(into, 'sources.list'), `deb [target=Packages${signedBy}] ${archive.uri} ${suite} main\n`);
   const configuration = join(into, 'apt.conf');
   await writeFile(configuration, aptConfiguration(into));
   // -c is read after the system's configuration: the machine's proxy stays, and its hooks can be cleared.
@@ -35,12 +47,12 @@ export async function fetchDebianPackage(into: string, onProgress: OnProgress): 
       env: { ...process.env, LC_ALL: 'C' },
     });
 
-  await whileReporting(onProgress, `reading the package list of Debian ${SUITE} (${archive.uri})`, apt('update'));
-  await whileReporting(onProgress, `downloading nats-server of Debian ${SUITE}`, apt('download', 'nats-server'));
+  await whileReporting(onProgress, `reading the package list of Debian ${suite} (${archive.uri})`, apt('update'));
+  await whileReporting(onProgress, `downloading ${program.name} of Debian ${suite}`, apt('download', program.name));
   const deb = (await readdir(into)).find((name) => name.endsWith('.deb'));
   if (!deb) throw new Error('apt-get brought no package');
   await runCommand('dpkg', ['-x', deb, 'unpacked'], { cwd: into, timeoutMs: 60_000 });
-  await rename(join(into, 'unpacked/usr/sbin/nats-server'), join(into, 'nats-server'));
+  await rename(join(into, 'unpacked', program.path), join(into, basename(program.path)));
 }
 
 function aptConfiguration(folder: string): string {

@@ -1,4 +1,9 @@
-export { freePort, startNatsServer, type NatsServerOptions, type RunningNatsServer } from './nats-server.js';
+export { issueCertificates, type CertificateFiles, type Certificates } from './certificates.js';
+export { fetchDebianPackage, type DebianProgram } from './debian-package.js';
+export { writeExternalConfig, type ExternalOptions, type WrittenUser } from './external-config.js';
+export { MINIMUM_VERSION, isFit } from './version.js';
+export { freePort, runServer, startNatsServer, type NatsServerOptions, type RunningNatsServer } from './nats-server.js';
+export { permissionsOf } from './server-config.js';
 export { whileReporting, type OnProgress } from './progress.js';
 export { resolveNatsCli } from './resolve-nats-cli.js';
 export { NoNatsServer, resolveNatsServer, type NatsServerBinary, type ResolveOptions } from './resolve-nats-server.js';

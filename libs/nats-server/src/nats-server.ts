@@ -11,13 +11,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Topology } from '@callboard/jetstream';
+import type { NatsTls, Topology } from '@callboard/jetstream';
+import { issueCertificates } from './certificates.js';
 import { issueCredentials } from './credentials.js';
-import { renderServerConfig } from './server-config.js';
+import { renderServerConfig, type ClusterNode } from './server-config.js';
 
 export interface NatsServerOptions {
   binary: string;
-  /** Folder of this server alone: configuration, keys, credentials and the store. */
+  /** Folder of this server: configuration, keys, credentials and the store. The nodes of one cluster share it. */
   dataDir: string;
   /** Decides users, permissions and how much the store may hold. */
   topology: Topology;
@@ -25,7 +26,11 @@ export interface NatsServerOptions {
   port?: number;
   /** `none` lets anyone on this machine do everything; for benches. */
   auth?: 'users' | 'none';
+  /** Encrypts, and asks every client for a certificate of our own authority. */
+  tls?: boolean;
   syncInterval?: string;
+  /** Absent: it is alone. */
+  cluster?: ClusterNode;
   onLog?: (line: string) => void;
   /** Told the process id before anything can go wrong. */
   onSpawn?: (pid: number) => void;
@@ -39,6 +44,8 @@ export interface RunningNatsServer {
   readonly pid: number;
   /** Path of a user's credentials file; empty when the server asks for none. */
   credsFile(user: string): string;
+  /** Files of a user for TLS; undefined when the server speaks none. */
+  tlsFiles(user: string): NatsTls | undefined;
   /** Settles when the process has ended, whoever ended it, with how: `signal SIGKILL`, `exit code 1`. */
   readonly exited: Promise<string>;
   /** Ends the server in order; every acked message is stored already. */
@@ -53,13 +60,21 @@ const KEPT_LINES = 20;
 
 /** @throws Error with the server's own last words when it does not come up. */
 export async function startNatsServer(options: NatsServerOptions): Promise<RunningNatsServer> {
-  const { dataDir, topology, auth = 'users', syncInterval = 'always', onLog = () => undefined } = options;
+  const { dataDir, topology, auth = 'users', syncInterval = 'always', cluster } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const storeDir = join(dataDir, 'store');
+  const suffix = cluster ? `-${cluster.name}` : '';
+  const storeDir = join(dataDir, `store${suffix}`);
   const credentials =
     auth === 'users' ? await issueCredentials(dataDir, topology.users, existsSync(storeDir)) : undefined;
+  const certificates = options.tls
+    ? await issueCertificates(
+        join(dataDir, 'tls'),
+        topology.users.map(({ name }) => name),
+        ['localhost', '127.0.0.1'],
+      )
+    : undefined;
   const port = options.port || (await freePort());
-  const config = join(dataDir, 'server.conf');
+  const config = join(dataDir, `server${suffix}.conf`);
   // The limit is what streams may reserve, not what they use; twice the declared leaves room to raise a stream's own limit.
   const declared = topology.streams.reduce((sum, { config }) => sum + Math.max(0, config.max_bytes ?? 0), 0);
   await writeFile(
@@ -69,32 +84,45 @@ export async function startNatsServer(options: NatsServerOptions): Promise<Runni
       storeDir,
       syncInterval,
       maxFileStore: 2 * declared,
+      ...(cluster && { cluster }),
       ...(credentials && { credentials }),
+      ...(certificates && { tls: { caFile: certificates.caFile, ...certificates.server } }),
     }),
     { mode: 0o600 },
   );
+  const child = await runServer(options, config);
+  return {
+    url: `${certificates ? 'tls' : 'nats'}://127.0.0.1:${port}`,
+    port,
+    ...child,
+    credsFile: (user) => (credentials ? fileOf(credentials.files, user) : ''),
+    tlsFiles: (user) => certificates && { caFile: certificates.caFile, ...fileOf(certificates.users, user) },
+  };
+}
 
-  const child = spawn(options.binary, ['-c', config], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+/** Runs a nats-server by a configuration file; resolves when it is ready for clients. */
+export async function runServer(
+  {
+    binary,
+    onLog = () => undefined,
+    onSpawn,
+    signal,
+  }: Pick<NatsServerOptions, 'binary' | 'onLog' | 'onSpawn' | 'signal'>,
+  config: string,
+): Promise<Pick<RunningNatsServer, 'pid' | 'exited' | 'stop' | 'kill'>> {
+  const child = spawn(binary, ['-c', config], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = new Promise<string>((resolve) => {
     child.once('close', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
   });
-  if (child.pid !== undefined) options.onSpawn?.(child.pid);
+  if (child.pid !== undefined) onSpawn?.(child.pid);
   const kill = () => void child.kill('SIGKILL');
-  options.signal?.addEventListener('abort', kill, { once: true });
+  signal?.addEventListener('abort', kill, { once: true });
   try {
     await ready(child, exited, onLog);
   } finally {
-    options.signal?.removeEventListener('abort', kill);
+    signal?.removeEventListener('abort', kill);
   }
-  return {
-    url: `nats://127.0.0.1:${port}`,
-    port,
-    pid: child.pid!,
-    credsFile: (user) => (credentials ? fileOf(credentials.files, user) : ''),
-    exited,
-    stop: () => stop(child, exited),
-    kill,
-  };
+  return { pid: child.pid!, exited, stop: () => stop(child, exited), kill };
 }
 
 async function ready(child: ChildProcess, exited: Promise<string>, onLog: (line: string) => void): Promise<void> {
@@ -138,7 +166,7 @@ async function stop(child: ChildProcess, exited: Promise<string>): Promise<void>
   clearTimeout(timer);
 }
 
-function fileOf(files: ReadonlyMap<string, string>, user: string): string {
+function fileOf<T>(files: ReadonlyMap<string, T>, user: string): T {
   const file = files.get(user);
   if (!file) throw new Error(`the topology declares no user ${user}`);
   return file;

@@ -10,7 +10,7 @@ import { constants } from 'node:fs';
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fetchDebianPackage } from './debian-package.js';
+import { NATS_SERVER_PACKAGE, fetchDebianPackage } from './debian-package.js';
 import { NATS_SERVER, installWithGo } from './go-install.js';
 import type { OnProgress } from './progress.js';
 import { fetchReleaseArchive } from './release-archive.js';
@@ -34,7 +34,7 @@ export interface ResolveOptions {
 
 const FETCHERS: Record<string, Fetcher> = {
   'release archive': fetchReleaseArchive,
-  'Debian package': fetchDebianPackage,
+  'Debian package': (into, onProgress) => fetchDebianPackage(NATS_SERVER_PACKAGE, into, onProgress),
   'go install': (into, onProgress) => installWithGo(NATS_SERVER, into, onProgress),
 };
 

@@ -40,6 +40,7 @@ export function backstageAction(
     input: toDraft2020(listed.input),
     ...(listed.output && { output: toDraft2020(listed.output) }),
     attributes,
+    origin: 'backstage',
     ...(deadlineMs !== undefined && { deadlineMs }),
     retry: { ...PATIENT, ...settings?.retry },
     ...(settings?.ordering !== undefined && { ordering: settings.ordering }),

@@ -7,7 +7,9 @@ import { BACKSTAGE, describeWith, waitFor } from '@callboard/testing';
 import { parse, stringify } from 'yaml';
 import { openAdapters, type AdapterDependencies, type Adapters } from '../adapters.js';
 import { specContext } from '../spec-context.js';
+import type { BackstageSite } from './site.js';
 import { SERVICE_TOKEN, startSpecBackstage, type SpecBackstage } from './spec-backstage.js';
+import { CallersToken, type ServiceToken } from './tokens.js';
 
 describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
   let spec: SpecBackstage;
@@ -220,6 +222,40 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
       expect(await run('stagecraft.who-am-i', {}, { userId: 'machine' })).toMatchObject({
         structuredContent: { type: 'service', name: 'callboard-action-runner' },
       });
+    });
+
+    it('are called with the token that the front end has of the caller, never with another in its place', async () => {
+      const ada = await spec.signIn('ada');
+      let lent: string | undefined = ada;
+      const backstageTokens = (site: BackstageSite, service: ServiceToken) =>
+        new CallersToken(site, service, () => Promise.resolve(lent));
+      const who = (more: object) => run('stagecraft.who-am-i', {}, more);
+      const asUser = { userId: 'user:default/ada', command: { caller_token: true } } as object;
+      await open({}, { backstageTokens });
+      expect(await who(asUser)).toMatchObject({ structuredContent: { type: 'user', name: 'user:default/ada' } });
+      expect(await who({ userId: 'machine' })).toMatchObject({ structuredContent: { type: 'service' } });
+      // The front end has died, or the token has run out.
+      lent = undefined;
+      await expect(who(asUser)).rejects.toMatchObject({ code: 'unauthorized', retryable: false });
+      // A token that another Backstage has made.
+      const [header, , signature] = ada.split('.');
+      const claims = Buffer.from(JSON.stringify({ iss: 'https://elsewhere.example/api/auth' })).toString('base64url');
+      lent = [header, claims, signature].join('.');
+      expect(await who(asUser)).toMatchObject({ structuredContent: { type: 'service' } });
+
+      await open({ caller_tokens: 'required' }, { backstageTokens });
+      await expect(who({ userId: 'machine' })).rejects.toMatchObject({ code: 'unauthorized' });
+      await expect(who(asUser)).rejects.toMatchObject({ code: 'unauthorized' });
+      lent = ada;
+      expect(await who(asUser)).toMatchObject({ structuredContent: { type: 'user' } });
+
+      // The service's own is read for each attempt where it lies in a file.
+      const tokenFile = `${await spec.adapterFile()}.token`;
+      await writeFile(tokenFile, SERVICE_TOKEN);
+      await open({ caller_tokens: 'off', token: `\${file:${tokenFile}}` }, { backstageTokens });
+      expect(await who(asUser)).toMatchObject({ structuredContent: { type: 'service' } });
+      await writeFile(tokenFile, 'no-token-of-theirs');
+      await expect(who(asUser)).rejects.toMatchObject({ code: 'unauthorized' });
     });
 
     it('that are hidden from a caller are not found by that caller, and stay for the others', async () => {

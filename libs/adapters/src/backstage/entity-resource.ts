@@ -15,6 +15,7 @@ export function entityResource(site: BackstageSite, scheme: string, client: Back
       `An entity of the software catalog of ${client.who}, by its reference: the entity ` +
       `component:default/ticket-desk is ${scheme}://component/default/ticket-desk.`,
     mimeType: 'application/json',
+    origin: 'backstage',
     retry: PATIENT,
     ...(site.deadline_ms !== undefined && { deadlineMs: site.deadline_ms }),
     run: guarded({ read_only: true }, async (args, context) => {

@@ -84,9 +84,12 @@ function messageOf(body: string): string | undefined {
   if (typeof error?.name !== 'string' || !BACKSTAGES_OWN.has(error.name)) return undefined;
   // What another plug-in answered to the one that was asked.
   const told = error.name === 'ResponseError' && typeof error.cause?.message === 'string' ? error.cause : error;
-  if (typeof told.message !== 'string') return undefined;
-  // The cause of a wrong input quotes what was wrong with it; behind that there may be a stack.
-  const [text] = told.message.split(/; caused by |\n\s+at /, 1);
+  return typeof told.message === 'string' ? bounded(told.message) : undefined;
+}
+
+/** What of a message of Backstage may be told: the cause of a wrong input quotes what was wrong with it; behind that there may be a stack. */
+export function bounded(message: string): string | undefined {
+  const [text] = message.split(/; caused by |\n\s+at /, 1);
   return text!.trim().slice(0, MAX_MESSAGE_CHARS) || undefined;
 }
 

@@ -15,6 +15,10 @@ export interface BackstageSite extends NameRules {
   url: string;
   /** With which Callboard calls where the caller has none of its own. */
   token: string;
+  /** Whose token a call carries: `preferred`: the caller's where it is a user of this Backstage; `required`: and of nobody else. */
+  caller_tokens: 'off' | 'preferred' | 'required';
+  /** As its users' tokens name it; absent: `url` with `/api/auth`. */
+  issuer?: string;
   /** Ids of the plug-ins whose actions registries are looked at. */
   plugins: string[];
   /** First part of the ids of its actions. */
@@ -26,24 +30,36 @@ export interface BackstageSite extends NameRules {
   deadline_ms?: number;
   /** URI scheme under which catalog entities are resources; absent: they are none. */
   entities?: string;
+  /** URI scheme under which pages of TechDocs are resources; absent: they are none. */
+  docs?: string;
   /** What the operator decides about single actions, by Backstage's ids. */
   actions: Record<string, BackstageActionSettings>;
 }
 
 const label = { type: 'string', pattern: '^[A-Za-z0-9_-]{1,32}$' };
+const scheme = { type: 'string', pattern: '^[a-z][a-z0-9+.-]*$' };
 
 export const SITE = record(
   {
     name: label,
     url: httpUrl,
     token: { type: 'string' },
-    plugins: { type: 'array', minItems: 1, uniqueItems: true, items: { type: 'string', pattern: '^[a-z][a-z0-9-]*$' } },
+    caller_tokens: { enum: ['off', 'preferred', 'required'], default: 'preferred' },
+    issuer: httpUrl,
+    // Not ours, which Backstage has from us.
+    plugins: {
+      type: 'array',
+      minItems: 1,
+      uniqueItems: true,
+      items: { type: 'string', pattern: '^(?!callboard$)[a-z][a-z0-9-]*$' },
+    },
     namespace: label,
     ...nameRules,
     refresh_ms: { ...count(1_000), default: 60_000 },
     timeout_ms: count(100),
     deadline_ms: count(1),
-    entities: { type: 'string', pattern: '^[a-z][a-z0-9+.-]*$' },
+    entities: scheme,
+    docs: scheme,
     actions: { type: 'object', default: {}, additionalProperties: record({ ...settings, secrets: texts }) },
   },
   ['name', 'url', 'token', 'plugins'],

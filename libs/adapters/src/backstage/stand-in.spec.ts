@@ -1,6 +1,7 @@
 /** What a real Backstage cannot be made to do on demand: a server that stands in for one, and answers as it is told. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { SecretTexts } from '@callboard/config';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Logger } from '@callboard/telemetry';
 import { waitFor } from '@callboard/testing';
@@ -64,6 +65,7 @@ beforeEach(() => {
     name: 'stand-in',
     namespace: 'b',
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    caller_tokens: 'off',
     token: 'hunter2',
     plugins: ['props'],
     include: ['*'],
@@ -74,7 +76,8 @@ beforeEach(() => {
 });
 afterEach(() => mirror?.close());
 
-const client = () => new BackstageClient(site, new ServiceToken('hunter2'));
+const client = () => new BackstageClient(site, new ServiceToken('hunter2', noSecrets), noSecrets);
+const noSecrets = new SecretTexts('.', undefined);
 const invoke = (attributes: object = {}, context = specContext().context) =>
   client().invoke({ id: 'props:sword', plugin: 'props' }, attributes, { sharp: true }, undefined, context);
 

@@ -4,16 +4,12 @@
  *
  * Whenever it is made, and whenever the server says that its tools have changed, what the server offers is compared with the pin.
  */
-import {
-  Client,
-  ProtocolErrorCode,
-  SdkHttpError,
-  StreamableHTTPClientTransport,
-  UnauthorizedError,
-} from '@modelcontextprotocol/client';
+import { Client, SdkHttpError, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { StdioClientTransport, getDefaultEnvironment } from '@modelcontextprotocol/client/stdio';
 import type { Transport, VersionNegotiationMode } from '@modelcontextprotocol/client';
+import type { SecretTexts } from '@callboard/config';
 import { ActionError } from '@callboard/actions';
+import { tellEverything } from '@callboard/mcp-client';
 import { metrics, type Logger } from '@callboard/telemetry';
 import { Counter, Gauge } from 'prom-client';
 import type { McpServer } from '../adapter-file.js';
@@ -50,6 +46,7 @@ export class DownstreamServer {
     readonly config: McpServer,
     private readonly pin: Pin,
     private readonly log: Logger,
+    private readonly secrets: SecretTexts,
   ) {}
 
   /** How the server differs from its pin, as far as it was seen. */
@@ -84,7 +81,8 @@ export class DownstreamServer {
   async #connect(): Promise<Client> {
     const { name, connect_timeout_ms: timeout } = this.config;
     const modern = this.pin.protocol_version === MODERN_REVISION;
-    const opened = openClient(this.config, modern ? { pin: MODERN_REVISION } : 'legacy', this.log, (tools) =>
+    const config = await this.#filled();
+    const opened = openClient(config, modern ? { pin: MODERN_REVISION } : 'legacy', this.log, (tools) =>
       this.#compare(wanted(tools, this.config)),
     );
     try {
@@ -109,6 +107,15 @@ export class DownstreamServer {
     }
   }
 
+  /** Secrets are read for each connection. */
+  async #filled(): Promise<McpServer> {
+    try {
+      return await filled(this.config, this.secrets);
+    } catch (error) {
+      throw notDone(`A secret for MCP server ${this.config.name} cannot be had now`, error);
+    }
+  }
+
   #compare(offered: Pin['tools']): void {
     const drift = compare(this.pin.tools, offered);
     const known = JSON.stringify(drift) === JSON.stringify(this.#drift);
@@ -124,8 +131,8 @@ export class DownstreamServer {
 }
 
 /** Connects for once, whatever revision the server speaks, looks, and closes. */
-export async function lookAt(config: McpServer, log: Logger): Promise<Pin> {
-  const opened = openClient(config, 'auto', log, () => undefined);
+export async function lookAt(config: McpServer, log: Logger, secrets: SecretTexts): Promise<Pin> {
+  const opened = openClient(await filled(config, secrets), 'auto', log, () => undefined);
   try {
     return await observe(await withClient(opened, config.connect_timeout_ms), config);
   } finally {
@@ -136,6 +143,15 @@ export async function lookAt(config: McpServer, log: Logger): Promise<Pin> {
 interface Opened {
   client: Client;
   transport: Transport;
+}
+
+async function filled(config: McpServer, secrets: SecretTexts): Promise<McpServer> {
+  const { stdio, http } = config;
+  return {
+    ...config,
+    ...(stdio && { stdio: { ...stdio, env: (await secrets.fillAll(stdio.env)).value } }),
+    ...(http && { http: { ...http, headers: (await secrets.fillAll(http.headers)).value } }),
+  };
 }
 
 function openClient(
@@ -170,38 +186,8 @@ function openClient(
 
 async function withClient({ client, transport }: Opened, timeout: number): Promise<Client> {
   await client.connect(transport, { timeout, maxTotalTimeout: timeout });
-  lastFactsFirst(transport);
-  tellBrokenStreams(transport);
+  tellEverything(transport);
   return client;
-}
-
-/**
- * The SDK hands a notification on in a later microtask than the response that comes right behind it, and has forgotten by then who
- * wanted to hear of progress: the last fact would be lost. So a response waits for what came before it.
- */
-function lastFactsFirst(transport: Transport): void {
-  const deliver = transport.onmessage!.bind(transport);
-  transport.onmessage = (message, extra) => {
-    if ('method' in message) deliver(message, extra);
-    else setImmediate(() => deliver(message, extra));
-  };
-}
-
-/** `data` of the error that stands for a response which will never come. */
-export const BROKEN_STREAM = 'callboard: the response stream ended';
-
-/**
- * The SDK does not tell a request that the HTTP stream of its response has ended for good, and lets it run into its time-out. An error
- * response of our own ends it; where the response had come, nobody waits for that any more.
- */
-function tellBrokenStreams(transport: Transport): void {
-  const send = transport.send.bind(transport);
-  transport.send = (message, options) => {
-    if (!('id' in message && 'method' in message)) return send(message, options);
-    const error = { code: ProtocolErrorCode.InternalError, message: 'The connection broke', data: BROKEN_STREAM };
-    const onRequestStreamEnd = () => transport.onmessage?.({ jsonrpc: '2.0', id: message.id, error });
-    return send(message, { onRequestStreamEnd, ...options });
-  };
 }
 
 function refusesUs(error: unknown): boolean {

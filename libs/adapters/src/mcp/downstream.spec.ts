@@ -294,7 +294,29 @@ describe('a pin', () => {
   it('that gives two servers one tool keeps the runner from starting', async () => {
     await pinned(server('http'));
     const path = await write(server('http'), server('http', { name: 'other', pin: 'http.pin.json' }));
-    await expect(openAdapters(path, deps)).rejects.toThrow(`${path}: two of its actions are called every.echo`);
+    await expect(openAdapters(path, deps)).rejects.toThrow(`${path}: another action is called every.echo already`);
+  });
+
+  it('of a second adapter file serves its tools beside those of the first, and takes no name from it', async () => {
+    await pinned(server('http'));
+    const more = (name: string, servers: object[]) => {
+      const path = join(folder, name);
+      return writeFile(path, JSON.stringify({ mcp_servers: servers })).then(() => path);
+    };
+    const first = await write(server('http'));
+    const second = await more('second.yaml', [
+      server('http', { name: 'other', prefix: 'other', pin: 'http.pin.json' }),
+    ]);
+    const both = await openAdapters(`${first}, ${second}`, deps);
+    expect([both.actions.get('every.echo'), both.actions.get('other.echo')]).toEqual([
+      expect.anything(),
+      expect.anything(),
+    ]);
+    await both.close();
+    const taken = await more('taken.yaml', [server('http', { name: 'other', pin: 'http.pin.json' })]);
+    await expect(openAdapters(`${first},${taken}`, deps)).rejects.toThrow(
+      `${taken}: another action is called every.echo already`,
+    );
   });
 
   it('that is missing keeps the runner from starting, with the way out', async () => {

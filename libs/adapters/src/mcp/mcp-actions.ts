@@ -9,6 +9,7 @@ import {
 } from '@callboard/actions';
 import type { JsonObject } from '@callboard/envelope';
 import { neverConnected } from '@callboard/http';
+import { BROKEN_STREAM } from '@callboard/mcp-client';
 import {
   ProtocolError,
   SdkError,
@@ -21,7 +22,8 @@ import type { ActionSettings } from '../action-settings.js';
 import { AdapterFileError, type McpServer } from '../adapter-file.js';
 import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
 import { toDraft2020 } from '../json-schema.js';
-import { BROKEN_STREAM, type DownstreamServer } from './downstream-server.js';
+import { traceOf } from '../trace-of.js';
+import type { DownstreamServer } from './downstream-server.js';
 import type { Pin, PinnedTool } from './pin.js';
 
 const MAX_MESSAGE_CHARS = 4_000;
@@ -112,10 +114,11 @@ async function ask(
   args: JsonObject,
   context: ActionContext,
 ): Promise<CallToolResult> {
+  const trace = traceOf(context.command);
   const remaining = context.deadlineAt.getTime() - Date.now() + AFTER_DEADLINE_MS;
   try {
     return await client.callTool(
-      { name: tool.name, arguments: args },
+      { name: tool.name, arguments: args, ...(trace.traceparent && { _meta: { ...trace } }) },
       {
         signal: context.signal,
         timeout: remaining,

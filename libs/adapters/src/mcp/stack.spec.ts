@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { installLocked, startStack, type TestStack } from '@callboard/testing';
+import { CALLS, installLocked, startStack, type TestStack } from '@callboard/testing';
 import { stringify } from 'yaml';
 import { callboard, connectClient, type SpecClient } from '../spec-client.js';
 
@@ -53,7 +53,7 @@ describe('a downstream MCP server, from the adapter file to an MCP client', () =
   }, 60_000);
 
   it('has its tools listed, called, and their progress heard', async () => {
-    stack = await startStack({ env: { CALLBOARD_ADAPTERS: file } });
+    stack = await startStack({ apps: CALLS, env: { CALLBOARD_ADAPTERS: file } });
     client = await connectClient(stack.ready);
     const { tools } = await client.client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(

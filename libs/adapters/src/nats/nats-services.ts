@@ -49,10 +49,13 @@ export class NatsServices {
       const since = this.#gone.get(actionId);
       return since !== undefined && Date.now() - since < WAITED_FOR_MS ? { kind: 'lately' } : undefined;
     }
-    if (!registered.binding) return { kind: 'elsewhere' };
+    const { binding } = registered;
+    if (!binding) return { kind: 'elsewhere' };
+    // What begins a saga is no command of the stream that runners read.
+    if (binding.kind === 'saga') return undefined;
     let action = this.#actions.get(actionId);
     if (!action) {
-      action = serviceAction(registered, this.#requests);
+      action = serviceAction(registered, binding.subject, this.#requests);
       this.#actions.set(actionId, action);
     }
     return { kind: 'here', action };

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
-import { PYTHON, describeWith, startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, PYTHON, describeWith, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { callboard, connectClient, type SpecClient } from '../spec-client.js';
 
 const SERVICE = fileURLToPath(new URL('../../../../examples/python-service/service.py', import.meta.url));
@@ -51,7 +51,7 @@ const errorOf = (result: { structuredContent?: unknown }) =>
 
 describeWith([PYTHON], 'a service in plain Python', () => {
   beforeAll(async () => {
-    stack = await startStack();
+    stack = await startStack({ apps: CALLS });
     client = await connectClient(stack.ready);
   }, 60_000);
   afterEach(async () => {

@@ -31,6 +31,7 @@ import {
 import { inboxPrefix } from '@callboard/jetstream';
 import { createInbox, headers, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { guarded, notDone, pause, unknownEnding } from '../endings.js';
+import { traceOf } from '../trace-of.js';
 import { conclude } from '../remote/conclude.js';
 
 /** What a request needs beside its command; shared by all of them. */
@@ -61,11 +62,11 @@ const MOST_ROUNDS = 16;
 /** How long a process may take to stop what was cancelled; until then the key waits. */
 const STOP_MS = 5_000;
 
-export function serviceAction(action: RegisteredAction, shared: ServiceRequests): ActionDefinition {
+export function serviceAction(action: RegisteredAction, subject: string, shared: ServiceRequests): ActionDefinition {
   return {
     descriptor: action,
     run: guarded(action.attributes, async (_, context) => {
-      const request = new ServiceRequest(action, shared, context);
+      const request = new ServiceRequest(action, subject, shared, context);
       try {
         return conclude(await request.answer());
       } finally {
@@ -77,7 +78,6 @@ export function serviceAction(action: RegisteredAction, shared: ServiceRequests)
 
 class ServiceRequest {
   readonly #inbox = createInbox(inboxPrefix('action-runner'));
-  readonly #subject: string;
   readonly #close: (() => void)[] = [];
   /** May have the command: all that announced it when it was sent, then the one that has said so. */
   #holders: string[] = [];
@@ -89,10 +89,10 @@ class ServiceRequest {
 
   constructor(
     private readonly action: RegisteredAction,
+    private readonly subject: string,
     private readonly shared: ServiceRequests,
     private readonly context: ActionContext,
   ) {
-    this.#subject = action.binding!.subject;
     const replies = shared.nc.subscribe(this.#inbox, {
       callback: (error, message) => {
         if (!error) this.#take(message);
@@ -150,7 +150,7 @@ class ServiceRequest {
     this.#accepted = false;
     const heard = this.#next();
     const data = Buffer.from(JSON.stringify(this.#command()));
-    this.shared.nc.publish(this.#subject, data, { reply: this.#inbox, headers: headersFor(this.context) });
+    this.shared.nc.publish(this.subject, data, { reply: this.#inbox, headers: headersFor(this.context) });
     return heard;
   }
 
@@ -165,7 +165,7 @@ class ServiceRequest {
     const reason = signal.reason as unknown;
     const ended = reason instanceof CallboardError;
     const told = { correlation_id: correlationId, attempt, reason: ended ? reason.code : 'runner_stopped' };
-    this.shared.nc.publish(`${this.#subject}.cancel`, Buffer.from(JSON.stringify(told)));
+    this.shared.nc.publish(`${this.subject}.cancel`, Buffer.from(JSON.stringify(told)));
     // A runner that has lost its lease must be out of the way within a second.
     if (!ended) throw reason;
     let timer: NodeJS.Timeout | undefined;
@@ -224,7 +224,8 @@ function headersFor({ command, attempt, fence, idempotencyKey }: ActionContext):
   head.set(HEADER.fence, String(fence));
   head.set(HEADER.deadline, command.deadline_at);
   head.set(HEADER.idempotencyKey, idempotencyKey);
-  if (command.traceparent) head.set(HEADER.traceparent, command.traceparent);
-  if (command.tracestate) head.set(HEADER.tracestate, command.tracestate);
+  const { traceparent, tracestate } = traceOf(command);
+  if (traceparent) head.set(HEADER.traceparent, traceparent);
+  if (tracestate) head.set(HEADER.tracestate, tracestate);
   return head;
 }

@@ -14,6 +14,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { freePort } from '@callboard/nats-server';
 import {
+  CALLS,
   GIT,
   JAVA,
   PYTHON_WITH_VENV,
@@ -111,7 +112,7 @@ describeWith([PYTHON_WITH_VENV, JAVA, GIT], 'examples/event-driven-ansible', () 
     };
     adapters.actions.find(({ id }) => id === 'webhook.clone')!.http!.url = `http://127.0.0.1:${webhookPort}/callboard`;
     await writeFile(file, stringify(adapters));
-    stack = await startStack({ env: { CALLBOARD_ADAPTERS: file, EDA_WEBHOOK_TOKEN: TOKEN } });
+    stack = await startStack({ apps: CALLS, env: { CALLBOARD_ADAPTERS: file, EDA_WEBHOOK_TOKEN: TOKEN } });
     client = await connectClient(stack.ready);
   }, 600_000);
   beforeEach(() => void (client.heard.length = 0));

@@ -1,7 +1,8 @@
 /**
  * What is stored of commands that were handed over to a far side, in the stream DISPATCH:
  *   `dispatch.<queue>.<tenant>.<correlation_id>.<round>`  the command itself, for a far side that takes its work from there;
- *   `handed.<tenant>.<correlation_id>.<round>`            that a far side has taken the command over HTTP.
+ *   `handed.<tenant>.<correlation_id>.<round>`            that a far side has taken the command over HTTP;
+ *                                                     of a scaffolder, with the id of the task.
  *
  * A round is one handing over; there is another only after the far side has answered that it failed and may be tried again. Whoever
  * runs the command next finds out from here, and from the answers in OUTCOMES, that it must not hand it over again but wait.
@@ -17,6 +18,7 @@ import {
   handedSubject,
   type CommandEnvelope,
   type FarSideAnswer,
+  type JsonObject,
 } from '@callboard/envelope';
 import { AckedPublisher, STREAM, headerLine } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
@@ -59,6 +61,12 @@ export class Handovers {
       const subject = subjectOf(command, round, queue);
       return { round, handed: (await this.#read(STREAM.dispatch, subject)) !== undefined };
     }
+  }
+
+  /** What was stored when the far side had taken the command in this round; undefined: nothing was. */
+  async noted(command: Handed, round: number): Promise<JsonObject | undefined> {
+    const data = await this.#read(STREAM.dispatch, subjectOf(command, round, undefined));
+    return data && (JSON.parse(Buffer.from(data).toString()) as JsonObject);
   }
 
   /** Resolves when the message is stored, now or before. */

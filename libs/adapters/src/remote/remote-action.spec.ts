@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '@callboard/envelope';
 import { connectNats } from '@callboard/jetstream';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { stringify } from 'yaml';
@@ -55,7 +55,11 @@ beforeAll(async () => {
     settings('far.queued', { queue: 'spec' }),
   ];
   await writeFile(file, stringify({ actions }));
-  stack = await startStack({ replicas: { 'mcp-frontend': 2 }, env: { CALLBOARD_ADAPTERS: file, FAR_KEY: SECRET } });
+  stack = await startStack({
+    apps: CALLS,
+    replicas: { 'mcp-frontend': 2 },
+    env: { CALLBOARD_ADAPTERS: file, FAR_KEY: SECRET },
+  });
   client = await connectClient(stack.ready);
 }, 60_000);
 beforeEach(() => {

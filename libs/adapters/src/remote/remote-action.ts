@@ -13,12 +13,15 @@ import {
   type ActionReturn,
   type Reconciled,
 } from '@callboard/actions';
+import { withoutSecrets, type Filled, type SecretTexts } from '@callboard/config';
 import { callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
 import { neverConnected } from '@callboard/http';
-import { AdapterFileError, type HttpTarget, type RemoteAction } from '../adapter-file.js';
+import { AdapterFileError, type RemoteAction } from '../adapter-file.js';
+import type { AskForToken } from '../backstage/tokens.js';
 import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
 import { boundedText, commandHeaders } from '../far-http.js';
 import { conclude, toReturn } from './conclude.js';
+import { ExchangedToken } from './exchanged-token.js';
 import type { Handovers, Standing } from './handovers.js';
 
 /** Where far sides report, and the key of the tokens that let them. */
@@ -30,12 +33,18 @@ export interface Callbacks {
 export interface RemoteDependencies {
   handovers(): Handovers;
   callbacks: Callbacks | undefined;
+  askForToken: AskForToken;
 }
 
 const MAX_DETAIL_CHARS = 1_000;
 
 /** @throws AdapterFileError when the action cannot work */
-export function remoteAction(config: RemoteAction, deps: RemoteDependencies, path: string): ActionDefinition {
+export function remoteAction(
+  config: RemoteAction,
+  deps: RemoteDependencies,
+  path: string,
+  secrets: SecretTexts,
+): ActionDefinition {
   const attributes = config.attributes ?? {};
   const answersLater = config.queue !== undefined || config.http!.answer === 'callback';
   if (answersLater && !deps.callbacks) {
@@ -43,7 +52,7 @@ export function remoteAction(config: RemoteAction, deps: RemoteDependencies, pat
       `${path}: the far side of ${config.id} answers by callback: set CALLBOARD_RESULTS_URL and CALLBOARD_RESULTS_KEY`,
     );
   }
-  const far = new FarSide(config, deps);
+  const far = new FarSide(config, deps, secrets);
   try {
     return defineAction({
       id: config.id,
@@ -55,6 +64,7 @@ export function remoteAction(config: RemoteAction, deps: RemoteDependencies, pat
       ...(config.deadline_ms !== undefined && { deadlineMs: config.deadline_ms }),
       retry: adapterRetry(config.retry),
       ...(config.ordering !== undefined && { ordering: config.ordering }),
+      ...(config.http?.token_exchange && { callerToken: true }),
       run: guarded(attributes, (_, context) => (answersLater ? far.handOver(context) : far.ask(context))),
       ...(answersLater && { reconcile: (_: JsonObject, context: ActionContext) => far.reconcile(context) }),
     });
@@ -63,11 +73,23 @@ export function remoteAction(config: RemoteAction, deps: RemoteDependencies, pat
   }
 }
 
+interface Posted {
+  response: Response;
+  /** That were sent, and that nothing of the answer may repeat. */
+  secrets: readonly string[];
+}
+
 class FarSide {
+  readonly #exchanged: ExchangedToken | undefined;
+
   constructor(
     private readonly config: RemoteAction,
     private readonly deps: RemoteDependencies,
-  ) {}
+    private readonly secretTexts: SecretTexts,
+  ) {
+    const exchange = config.http?.token_exchange;
+    this.#exchanged = exchange && new ExchangedToken(config.id, exchange, deps.askForToken, secretTexts);
+  }
 
   /** The far side answers later, by callback. */
   async handOver(context: ActionContext): Promise<ActionReturn> {
@@ -79,12 +101,12 @@ class FarSide {
 
   /** The response of the far side is its answer. */
   async ask(context: ActionContext): Promise<ActionReturn> {
-    const response = await this.#post(context, {});
+    const { response, secrets } = await this.#post(context, {});
     const text = await boundedText(response, context.signal, () =>
       unknownEnding(this.config.attributes ?? {}, `The answer of ${this.#host} did not come whole`),
     );
     try {
-      return toReturn(JSON.parse(text));
+      return toReturn(JSON.parse(withoutSecrets(text, secrets)));
     } catch {
       throw new ActionError(`The answer of ${this.#host} is not JSON`);
     }
@@ -110,7 +132,7 @@ class FarSide {
     const { queue } = this.config;
     const callback = this.#callback(context, round);
     if (queue === undefined) {
-      const response = await this.#post(context, { callback });
+      const { response } = await this.#post(context, { callback });
       await response.body?.cancel();
       // For the next owner only; this one knows.
       const noted = this.deps.handovers().store(command, round, undefined, { handed_at: new Date().toISOString() });
@@ -136,14 +158,15 @@ class FarSide {
   }
 
   /** Resolves with a response of the 2xx family; sorts every other ending by what may happen next. */
-  async #post(context: ActionContext, more: JsonObject): Promise<Response> {
+  async #post(context: ActionContext, more: JsonObject): Promise<Posted> {
     const target = this.config.http!;
     const attributes = this.config.attributes ?? {};
+    const { value: headers, secrets } = await this.#headers(context);
     let response: Response;
     try {
       response = await fetch(target.url, {
         method: 'POST',
-        headers: { ...commandHeaders(context), ...target.headers },
+        headers: { ...commandHeaders(context), ...headers },
         body: JSON.stringify({ ...context.command, ...more }),
         // A redirect would carry the command, and its token, to somebody whom nobody has named.
         redirect: 'manual',
@@ -155,13 +178,28 @@ class FarSide {
         ? notDone(`${this.#host} cannot be reached`, error)
         : unknownEnding(attributes, `The connection to ${this.#host} broke, or it took too long`, error);
     }
-    if (response.ok) return response;
-    throw await this.#refusal(response, target, context.signal);
+    if (response.ok) return { response, secrets };
+    throw await this.#refusal(response, target, secrets, context.signal);
   }
 
-  async #refusal(response: Response, target: HttpTarget, signal: AbortSignal): Promise<ActionError> {
+  /** Read for this attempt, and forgotten after it. */
+  async #headers(context: ActionContext): Promise<Filled<Record<string, string>>> {
+    const written = await this.secretTexts.fillAll(this.config.http!.headers).catch((error: unknown) => {
+      throw notDone(`A secret for ${this.#host} cannot be had now`, error);
+    });
+    if (!this.#exchanged) return written;
+    const { value, secrets } = await this.#exchanged.authorization(context);
+    return { value: { ...written.value, Authorization: value }, secrets: [...written.secrets, ...secrets] };
+  }
+
+  async #refusal(
+    response: Response,
+    target: { retryable_statuses: number[] },
+    secrets: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ActionError> {
     const { status } = response;
-    const detail = await problemDetail(response, signal);
+    const detail = withoutSecrets(await problemDetail(response, signal), secrets);
     const message = `${this.#host} answered ${status}${detail}`;
     if (target.retryable_statuses.includes(status)) return notDone(message);
     return status >= 500 ? unknownEnding(this.config.attributes ?? {}, message) : new ActionError(message);
