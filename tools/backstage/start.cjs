@@ -1,7 +1,7 @@
 /* eslint-disable @typescript-eslint/no-require-imports -- CommonJS: see below */
 /**
- * A Backstage backend as anybody's is, from Backstage's own packages and unmodified. What a site adds to its backend, it adds here with
- * BACKSTAGE_FEATURES: folders of packages, separated by commas.
+ * A Backstage backend as anybody's is, from Backstage's own packages and unmodified: those that BACKSTAGE_PLUGINS
+ * names. What a site adds to its backend, it adds here with BACKSTAGE_FEATURES: folders of packages. Both are separated by commas.
  *
  * CommonJS, so that NODE_PATH says where the packages are installed, which need not be beside this file.
  */
@@ -9,8 +9,9 @@ const { createBackend } = require('@backstage/backend-defaults');
 const Module = require('node:module');
 const { sep } = require('node:path');
 
-const PLUGINS = ['auth', 'catalog', 'events', 'mcp-actions', 'notifications', 'signals'];
-const features = (process.env.BACKSTAGE_FEATURES ?? '').split(',').filter(Boolean);
+const listed = (text) => (text ?? '').split(',').filter(Boolean);
+const plugins = listed(process.env.BACKSTAGE_PLUGINS);
+const features = listed(process.env.BACKSTAGE_FEATURES);
 
 // Backstage's packages are the backend's own for an added package too, wherever that lies: what RHDH does for its dynamic plug-ins.
 const resolveFilename = Module._resolveFilename;
@@ -20,6 +21,6 @@ Module._resolveFilename = (request, parent, ...rest) => {
 };
 
 const backend = createBackend();
-for (const plugin of PLUGINS) backend.add(require(`@backstage/plugin-${plugin}-backend`));
+for (const plugin of plugins) backend.add(require(`@backstage/plugin-${plugin}`));
 for (const folder of features) backend.add(require(folder));
 void backend.start();

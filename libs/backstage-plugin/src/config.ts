@@ -1,10 +1,11 @@
 import type { RootConfigService } from '@backstage/backend-plugin-api';
 import { TOPIC, type BackstageOrigin } from '@callboard/events';
+import type { NatsOptions } from '@callboard/jetstream';
 
 export interface PluginConfig {
   topics: string[];
   origin: BackstageOrigin;
-  nats: { servers: string; credsFile?: string };
+  nats: Pick<NatsOptions, 'servers' | 'credsFile' | 'nkeyFile' | 'tls'>;
   /** Events that are being stored at once; the others wait. */
   maxInFlight: number;
 }
@@ -32,7 +33,6 @@ export function readPluginConfig(root: RootConfigService): PluginConfig | undefi
   if (!Number.isInteger(maxInFlight) || maxInFlight < 1 || maxInFlight > 10_000) {
     throw new Error('callboard.events.maxInFlight must be a whole number from 1 to 10000');
   }
-  const credsFile = config.getOptionalString('nats.credentialsFile');
   return {
     topics: [...new Set(topics)],
     origin: {
@@ -40,7 +40,35 @@ export function readPluginConfig(root: RootConfigService): PluginConfig | undefi
       sourceName: SOURCE_NAME,
       eventsUrl: `${root.getString('backend.baseUrl').replace(/\/+$/, '')}/api/events`,
     },
-    nats: { servers: config.getString('nats.servers'), ...(credsFile !== undefined && { credsFile }) },
+    nats: natsOf(config.getConfig('nats')),
     maxInFlight,
+  };
+}
+
+function natsOf(config: ReturnType<RootConfigService['getConfig']>): PluginConfig['nats'] {
+  const credsFile = config.getOptionalString('credentialsFile');
+  const nkeyFile = config.getOptionalString('nkeySeedFile');
+  if (credsFile !== undefined && nkeyFile !== undefined) {
+    throw new Error('callboard.events.nats must have one of credentialsFile and nkeySeedFile, not both');
+  }
+  const tls = config.getOptionalConfig('tls');
+  const caFile = tls?.getOptionalString('caFile');
+  const certFile = tls?.getOptionalString('certFile');
+  const keyFile = tls?.getOptionalString('keyFile');
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new Error('callboard.events.nats.tls must have both of certFile and keyFile, or none');
+  }
+  return {
+    servers: config.getString('servers'),
+    ...(credsFile !== undefined && { credsFile }),
+    ...(nkeyFile !== undefined && { nkeyFile }),
+    ...(tls && {
+      tls: {
+        ...(caFile !== undefined && { caFile }),
+        ...(certFile !== undefined && { certFile }),
+        ...(keyFile !== undefined && { keyFile }),
+        handshakeFirst: tls.getOptionalBoolean('handshakeFirst') ?? false,
+      },
+    }),
   };
 }

@@ -26,9 +26,13 @@ const callboardEvents: BackendFeature = createBackendModule({
         if (!config) return logger.info('callboard.events is not configured: no event is handed to Callboard');
         const { nats, topics, origin, maxInFlight } = config;
         // A wrong path would look like a server that is away, for ever.
-        if (nats.credsFile !== undefined) await access(nats.credsFile);
+        const { credsFile, nkeyFile, tls } = nats;
+        for (const file of [credsFile, nkeyFile, tls?.caFile, tls?.certFile, tls?.keyFile]) {
+          if (file !== undefined) await access(file);
+        }
+        const onRefused = (error: Error) => logger.warn(`NATS cannot be reached yet, events wait: ${error.message}`);
         // Not awaited: Backstage starts without NATS too, and what comes meanwhile waits.
-        const connecting = connectNats({ ...nats, user: SOURCE_NAME, name: 'backstage events' });
+        const connecting = connectNats({ ...nats, user: SOURCE_NAME, name: 'backstage events', onRefused });
         connecting.catch((error: Error) => logger.error(`NATS cannot be used, events wait: ${error.message}`));
         const publisher = connecting.then((nc) => new AckedPublisher(nc));
         const meter = measure(() => forwarder.waiting);

@@ -1,5 +1,5 @@
 /**
- * A Backstage process of our own: the fixture of `tools/backstage`, on loopback, with a database in memory or in a folder.
+ * A Backstage process of our own: one of the fixtures, on loopback, with a database in memory or in a folder.
  *
  * It runs in a process group of its own, so that Ctrl-C in a terminal reaches only us. Its events bus is what any Backstage without
  * PostgreSQL has: kept in memory, gone when the process ends.
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '@callboard/nats-server';
-import { FIXTURE } from './install.js';
+import { BACKSTAGE_FOLDER, PLAIN, nodeFor, type Fixture } from './fixture.js';
 
 /** External access, one token for one plug-in each; see `app-config.yaml` of the fixture. */
 export interface BackstageTokens {
@@ -24,10 +24,14 @@ export interface CallboardPlugin {
   natsUrl: string;
   /** Of NATS user `backstage`. */
   credsFile: string;
+  /** Files of TLS, as the plug-in's configuration has them. */
+  tls?: { caFile?: string; certFile?: string; keyFile?: string };
 }
 
 export interface BackstageServerOptions {
-  /** What `installBackstage` returned. */
+  /** Which one; `PLAIN` where nothing is said. */
+  fixture?: Fixture;
+  /** What `installBackstage` returned for it. */
   modules: string;
   tokens: BackstageTokens;
   /** 0 or absent: any free one. */
@@ -71,23 +75,28 @@ const NOTIFY_TIMEOUT_MS = 55_000;
 
 /** @throws Error with Backstage's last words when it does not come up. */
 export async function startBackstageServer(options: BackstageServerOptions): Promise<RunningBackstage> {
-  const { modules, tokens, callboard, onLine = () => undefined, signal } = options;
+  const { fixture = PLAIN, modules, tokens, callboard, onLine = () => undefined, signal } = options;
   const port = options.port || (await freePort());
   const url = `http://${HOST}:${port}`;
-  const own = ['app-config.yaml', ...(callboard ? ['app-config.callboard.yaml'] : [])];
-  const configs = [...own.map((name) => join(FIXTURE, name)), ...(options.configFiles ?? [])];
+  const plugin = callboard ? [join(BACKSTAGE_FOLDER, 'app-config.callboard.yaml')] : [];
+  const configs = [...fixture.configFiles, ...plugin, ...(options.configFiles ?? [])];
   const features = [...(callboard ? [callboard.folder] : []), ...(options.features ?? [])];
   const child = spawn(
-    process.execPath,
-    [join(FIXTURE, 'start.cjs'), ...configs.flatMap((path) => ['--config', path])],
+    nodeFor(fixture, modules),
+    [
+      ...(fixture.nodeArgs ?? []),
+      join(BACKSTAGE_FOLDER, 'start.cjs'),
+      ...configs.flatMap((path) => ['--config', path]),
+    ],
     {
-      cwd: FIXTURE,
+      cwd: BACKSTAGE_FOLDER,
       env: {
         ...process.env,
         NODE_ENV: 'production',
         NODE_PATH: modules,
         BACKSTAGE_PORT: String(port),
-        BACKSTAGE_CATALOG: join(FIXTURE, 'catalog.yaml'),
+        BACKSTAGE_CATALOG: join(BACKSTAGE_FOLDER, 'catalog.yaml'),
+        BACKSTAGE_PLUGINS: fixture.plugins.join(),
         BACKSTAGE_EVENTS_TOKEN: tokens.events,
         BACKSTAGE_NOTIFICATIONS_TOKEN: tokens.notifications,
         BACKSTAGE_CATALOG_TOKEN: tokens.catalog,
@@ -100,6 +109,7 @@ export async function startBackstageServer(options: BackstageServerOptions): Pro
         ...(callboard && {
           CALLBOARD_NATS_URL: callboard.natsUrl,
           CALLBOARD_NATS_CREDS: callboard.credsFile,
+          ...(callboard.tls && { APP_CONFIG_callboard_events_nats_tls: JSON.stringify(callboard.tls) }),
         }),
       },
       detached: true,

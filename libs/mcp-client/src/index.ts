@@ -1,0 +1,1 @@
+export { BROKEN_STREAM, tellEverything } from './tell-everything.js';
