@@ -28,9 +28,15 @@ export const JAVA: Program = {
 };
 export const GIT: Program = { name: 'git', probe: ['git', '--version'] };
 /** Installed where it is not; only where that is impossible it is missing. */
+const INSTALL_BACKSTAGE = fileURLToPath(new URL('../../backstage-server/dist/install-main.js', import.meta.url));
 export const BACKSTAGE: Program = {
   name: 'Backstage',
-  probe: [process.execPath, fileURLToPath(new URL('../../backstage-server/dist/install-main.js', import.meta.url))],
+  probe: [process.execPath, INSTALL_BACKSTAGE],
+  tells: true,
+};
+export const SCAFFOLDER_BACKSTAGE: Program = {
+  name: 'Backstage with the scaffolder',
+  probe: [process.execPath, INSTALL_BACKSTAGE, 'scaffolder'],
   tells: true,
 };
 

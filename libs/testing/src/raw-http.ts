@@ -22,11 +22,14 @@ export async function rawRequest<Json = unknown>(
   const socket = connect(port, '127.0.0.1');
   await once(socket, 'connect');
   const chunks: Buffer[] = [];
+  let error: Error | undefined;
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-  socket.on('error', () => undefined);
-  const closed = once(socket, 'close');
+  socket.on('error', (met) => (error = met));
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   for (const part of Array.isArray(bytes) ? bytes : [bytes]) socket.write(part);
   await closed;
+  // A server that resets a connection takes its answer back.
+  if (error && chunks.length === 0) throw error;
   return parseAnswer(Buffer.concat(chunks).toString('utf8'));
 }
 

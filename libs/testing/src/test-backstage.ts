@@ -1,5 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
+  BackstageUsers,
   installBackstage,
   startBackstageServer,
   type BackstageServerOptions,
@@ -7,7 +11,6 @@ import {
   type RunningBackstage,
 } from '@callboard/backstage-server';
 import { listenToSignals, type Signals } from './backstage-signals.js';
-import { BackstageUsers } from './backstage-users.js';
 
 /** A real Backstage on a port of its own; its events bus is kept in memory, as with any database but PostgreSQL. */
 export interface TestBackstage {
@@ -33,14 +36,15 @@ export interface TestBackstage {
 
 export type TestBackstageOptions = Pick<
   BackstageServerOptions,
-  'callboard' | 'configFiles' | 'databaseDir' | 'env' | 'features' | 'notifyTimeoutMs'
+  'callboard' | 'configFiles' | 'databaseDir' | 'env' | 'features' | 'fixture' | 'notifyTimeoutMs'
 >;
 
 export async function startBackstage(options: TestBackstageOptions = {}): Promise<TestBackstage> {
-  const modules = await installBackstage((line) => process.stderr.write(`${line}\n`));
+  const modules = await installBackstage((line) => process.stderr.write(`${line}\n`), options.fixture);
   const token = () => randomBytes(24).toString('base64url');
   const tokens = { events: token(), notifications: token(), catalog: token() };
-  const users = await BackstageUsers.create();
+  const folder = await mkdtemp(join(tmpdir(), 'callboard-users-'));
+  const users = await BackstageUsers.create(folder);
   const configFiles = [users.configFile, ...(options.configFiles ?? [])];
   let output = '';
   const onLine = (line: string) => void (output += `${line}\n`);
@@ -78,7 +82,7 @@ export async function startBackstage(options: TestBackstageOptions = {}): Promis
     },
     dispose: async () => {
       await server.stop();
-      await users.dispose();
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

@@ -1,7 +1,14 @@
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { applyTopology, connectNats, declareTopology, type Topology, type TopologyOptions } from '@callboard/jetstream';
+import {
+  applyTopology,
+  connectNats,
+  declareTopology,
+  type NatsTls,
+  type Topology,
+  type TopologyOptions,
+} from '@callboard/jetstream';
 import { resolveNatsServer, startNatsServer, type RunningNatsServer } from '@callboard/nats-server';
 import type { NatsConnection } from '@nats-io/transport-node';
 
@@ -24,6 +31,7 @@ export interface TestNatsOptions {
   topology?: Partial<TopologyOptions>;
   auth?: 'users' | 'none';
   syncInterval?: string;
+  tls?: boolean;
 }
 
 export async function startTestNats(options: TestNatsOptions = {}): Promise<TestNats> {
@@ -41,6 +49,7 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       servers: server.url,
       user,
       credsFile: server.credsFile(user),
+      ...tlsOf(server, user),
       name: `test ${user}`,
     });
     connections.push(nc);
@@ -67,10 +76,17 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
     dispose: async () => {
       process.kill(server.pid, 'SIGCONT');
       await Promise.all(connections.map((nc) => nc.close()));
-      await server.stop();
+      // Nobody needs what it stored, and an end in order takes a sixth of a second.
+      server.kill();
+      await server.exited;
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+function tlsOf(server: RunningNatsServer, user: string): { tls?: NatsTls } {
+  const tls = server.tlsFiles(user);
+  return tls ? { tls } : {};
 }
 
 async function reconnected(nc: NatsConnection): Promise<void> {

@@ -1,7 +1,7 @@
 /** The real stack as a test sees it: the supervisor started from outside, known only by its exit code and its `ready.json`. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,12 +13,16 @@ import { waitFor } from './wait-for.js';
 export interface ReadyFile {
   mcp_url: string;
   mcp_urls: string[];
+  mcp_servers: Record<string, string>;
   token: string;
   results_url: string;
   ingest_url: string;
   ingest_urls: string[];
   nats_url: string;
   backstage_url?: string;
+  backstage_users?: Record<string, string>;
+  database_url?: string;
+  audit_public_key: string;
   nats_users: Record<string, { creds: string }>;
   metrics: Record<string, string[]>;
   processes: Record<string, number[]>;
@@ -26,9 +30,13 @@ export interface ReadyFile {
 }
 
 export interface TestStackOptions {
-  /** Replicas of each app; one where nothing is said. */
+  /** The apps that run; default: all but the audit writer, whose database takes seconds to make. */
+  apps?: readonly string[];
+  /** Replicas of each app that runs; one where nothing is said. */
   replicas?: Record<string, number>;
   env?: NodeJS.ProcessEnv;
+  /** What the configuration file of `callboard up` says, if there is one. */
+  config?: object;
   /** Default: a new folder, removed when the stack stops. */
   dataDir?: string;
   /** More arguments of `callboard up`. */
@@ -52,12 +60,21 @@ export interface TestStack {
   stop(): Promise<void>;
 }
 
+/** What a stack needs for calls alone. Each app that does not start saves a second of a core. */
+export const CALLS = ['mcp-frontend', 'action-runner'] as const;
+const APPS = [...CALLS, 'event-ingestor', 'pii-filter', 'notifier', 'saga-orchestrator', 'audit-writer'];
 const CLI = fileURLToPath(new URL('../../../apps/cli/dist/main.js', import.meta.url));
 const STOP_MS = 60_000;
 
 export async function startStack(options: TestStackOptions = {}): Promise<TestStack> {
+  const folder = options.config && (await mkdtemp(join(tmpdir(), 'callboard-config-')));
+  const config = folder === undefined ? [] : ['--config', join(folder, 'stack.yaml')];
+  // JSON is YAML.
+  if (folder !== undefined) await writeFile(config[1]!, JSON.stringify(options.config));
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'callboard-stack-')));
-  const replicas = Object.entries(options.replicas ?? {}).map(([app, count]) => `${app}=${count}`);
+  const apps = options.apps ?? APPS.filter((app) => app !== 'audit-writer');
+  const off = Object.fromEntries(APPS.filter((app) => !apps.includes(app)).map((app) => [app, 0]));
+  const replicas = Object.entries({ ...off, ...options.replicas }).map(([app, count]) => `${app}=${count}`);
   const [program = '', ...argv] = [...(options.within ?? []), process.execPath];
   const supervisor = spawn(
     program,
@@ -66,7 +83,8 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
       CLI,
       'up',
       ...['--port', '0', '--data-dir', dataDir],
-      ...(replicas.length > 0 ? ['--replicas', replicas.join(',')] : []),
+      ...['--replicas', replicas.join(',')],
+      ...config,
       ...(options.args ?? []),
     ],
     { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
@@ -97,7 +115,7 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
         const found = existsSync(readyFile) ? await readReady().catch(() => undefined) : undefined;
         return found?.supervisor_pid === supervisor.pid && found;
       },
-      { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 30_000 },
+      { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 60_000 },
     );
   } catch (error) {
     supervisor.kill('SIGTERM');
@@ -119,13 +137,15 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
       }),
     stop: async () => {
       const late = setTimeout(() => supervisor.kill('SIGKILL'), STOP_MS);
-      if (existsSync(readyFile)) note(await readReady());
+      // A supervisor that is stopping already takes its file away at any moment.
+      await readReady().then(note, () => undefined);
       supervisor.kill('SIGTERM');
       const { code } = await exited;
       clearTimeout(late);
       const left = [...seen].filter(isAlive);
       for (const pid of left) process.kill(pid, 'SIGKILL');
       if (!options.dataDir) await rm(dataDir, { recursive: true, force: true });
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
       if (code !== 0) throw new Error(`callboard up ended with ${code}:\n${output}`);
       if (left.length > 0) throw new Error(`callboard up left processes running: ${left.join(', ')}\n${output}`);
     },
