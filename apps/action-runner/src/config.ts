@@ -54,7 +54,17 @@ export class RunnerConfig extends AppConfig {
   @IsNotEmpty()
   actionModules: string = '@callboard/demo-actions';
 
-  @FromEnv('CALLBOARD_ADAPTERS', 'YAML file of the actions that live outside this process; see docs/adapters.md')
+  @FromEnv(
+    'CALLBOARD_POLICIES',
+    "Cedar policies that say who may do what: a *.cedar file, or a folder of them; see docs/access-policies.md. Empty: everything within one's tenant",
+  )
+  @IsString()
+  policies: string = '';
+
+  @FromEnv(
+    'CALLBOARD_ADAPTERS',
+    'YAML file of the actions that live outside this process; several, comma separated; see docs/adapters.md',
+  )
   @IsOptional()
   @IsString()
   adapters?: string = undefined;

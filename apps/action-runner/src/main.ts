@@ -1,6 +1,13 @@
 import 'reflect-metadata';
 import { loadConfig } from '@callboard/config';
-import { announceReady, createLogger, nestLogger, stopOnSignal } from '@callboard/telemetry';
+import {
+  announceReady,
+  createLogger,
+  nestLogger,
+  startTracing,
+  stopOnSignal,
+  watchCertificates,
+} from '@callboard/telemetry';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { RunnerConfig } from './config.js';
@@ -8,6 +15,8 @@ import { createRunner } from './runner.js';
 
 const config = loadConfig(RunnerConfig);
 const log = createLogger('action-runner', config.instance);
+watchCertificates(config);
+await startTracing('action-runner', config);
 const runner = await createRunner(config, log);
 
 @Module({})
@@ -25,7 +34,7 @@ stopOnSignal(log, async () => {
   await runner.announcer.stop().catch((err: unknown) => log.warn({ err }, 'the announcement could not be taken back'));
   await app.close();
   await runner.adapters?.close();
-  runner.close();
+  await runner.close();
   await runner.nc.drain();
   await runner.ops.stop();
 });

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Question } from '@callboard/access';
 import {
   ActionError,
   ActionSet,
@@ -11,19 +12,23 @@ import {
 import type { Found } from '@callboard/adapters';
 import { LIMITS, commandSubject, type CommandEnvelope, type Outcome } from '@callboard/envelope';
 import {
+  BUCKET,
   AckedPublisher,
+  AuditTrail,
   AttemptLog,
   CommandClient,
   CommandConsumer,
   DeadLetterPublisher,
   Halts,
+  haltKey,
   InputExchange,
+  KeyValueStore,
   OutcomePublisher,
   ProgressLog,
   STREAM,
 } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
-import { startTestNats, testCommand, waitFor, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, stopAudit, testCommand, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { RunnerMetrics } from './metrics.js';
@@ -46,6 +51,11 @@ const logged: unknown[] = [];
 const elsewhere = new Map<string, Found>();
 /** What the action of the present test does. */
 let run: Run;
+/** What the policies say. */
+let allows: (question: Question) => boolean;
+beforeEach(() => {
+  allows = () => true;
+});
 
 beforeAll(async () => {
   nats = await startTestNats({ topology: { partitions: 1 } });
@@ -68,6 +78,7 @@ const input = { type: 'object', properties: { n: { type: 'number' } } };
 const act: Run = (args, context) => run(args, context);
 const actions = new ActionSet([
   defineAction({ id: 'demo.once', description: '', input, run: act }),
+  defineAction({ id: 'demo.reads', description: '', input, attributes: { read_only: true }, run: act }),
   defineAction({
     id: 'demo.thrice',
     description: '',
@@ -99,6 +110,8 @@ async function startRunner(instance = 'runner', { mute = false } = {}): Promise<
     inputs,
     halts,
     deadLetters: new DeadLetterPublisher(publisher),
+    gate: { allows: (question) => allows(question) },
+    audit: new AuditTrail(nc, { app: 'action-runner', instance }, 500),
     metrics,
     log: { info: note, warn: note, error: note } as unknown as Logger,
   });
@@ -191,6 +204,90 @@ describe('a command whose action succeeds', () => {
     expect(await outcome).toMatchObject({ status: 'succeeded' });
     const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
     expect(heard).toEqual(numbers);
+  });
+});
+
+describe('a command while the audit stream takes no records', () => {
+  const records = async ({ correlation_id: id }: CommandEnvelope) =>
+    (await readAudit(sre)).filter((record) => record.correlation_id === id).map(({ kind, what }) => `${kind} ${what}`);
+
+  it('has no effect, and runs when the stream takes records again', async () => {
+    let ran = 0;
+    run = () => (ran++, 'done');
+    await startRunner();
+    const restore = await stopAudit(nats);
+    const command = once('key');
+    const submission = await client.submit(command);
+    await waitFor(() => logged.some((line) => JSON.stringify(line).includes('could not be kept')), {
+      what: 'the runner to have tried',
+    });
+    expect(ran).toBe(0);
+    await restore();
+    expect(await submission.outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(ran).toBe(1);
+    await waitFor(async () => (await records(command)).length === 2, { what: 'both records' });
+    expect(await records(command)).toEqual(['attempt begun', 'attempt ended']);
+  });
+
+  it('ends by its deadline without an effect', async () => {
+    let ran = 0;
+    run = () => (ran++, 'done');
+    await startRunner();
+    const restore = await stopAudit(nats, 'full');
+    const outcome = await outcomeOf(once('key', {}, { deadline_ms: 300 }));
+    await restore();
+    expect([outcome.status, ran]).toEqual(['deadline_exceeded', 0]);
+    run = () => 'next';
+    expect(await outcomeOf(once('key'))).toMatchObject({ status: 'succeeded' });
+    expect(ran).toBe(0);
+  });
+
+  it('tells nobody what it has read', async () => {
+    let ran = 0;
+    run = () => (ran++, 'read');
+    await startRunner();
+    const restore = await stopAudit(nats);
+    const submission = await client.submit(testCommand('key', {}, { method: 'reads' }));
+    await waitFor(() => ran === 1, { what: 'the action' });
+    expect(await client.lookup('acme', submission.correlationId)).toBeUndefined();
+    await restore();
+    expect(await submission.outcome).toMatchObject({ status: 'succeeded' });
+  });
+});
+
+describe('a command that policy no longer allows', () => {
+  it('ends failed with forbidden, and is never begun', async () => {
+    let ran = 0;
+    const asked: Question[] = [];
+    run = () => (ran++, 'done');
+    allows = (question) => (asked.push(question), false);
+    await startRunner();
+    const caller = { via: 'jwt', server: '/mcp/ops', client_id: 'assistant', scopes: ['read'] };
+    const outcome = await outcomeOf(once('key', {}, { groups: ['sre'], caller, priority: 'high' }));
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'forbidden', retryable: false }, attempts: 0 });
+    expect([ran, await facts(outcome as unknown as CommandEnvelope)]).toEqual([0, ['failed']]);
+    const { tenant_id: tenantId, user_id: userId } = outcome;
+    expect(asked).toMatchObject([
+      {
+        principal: { tenantId, userId, groups: ['sre'], via: 'jwt', clientId: 'assistant', scopes: ['read'] },
+        action: 'call',
+        resource: { type: 'Tool', id: 'demo.once' },
+        circumstances: { server: '/mcp/ops', priority: 'high' },
+      },
+    ]);
+  });
+
+  it('is not tried again, and says that it had begun', async () => {
+    let ran = 0;
+    run = () => {
+      ran++;
+      allows = () => false;
+      throw new ActionError('busy', { retryable: true });
+    };
+    await startRunner();
+    const outcome = await outcomeOf(thrice('key'));
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'forbidden' }, attempts: 1 });
+    expect(ran).toBe(1);
   });
 });
 
@@ -476,13 +573,15 @@ describe('a command whose runner stops', () => {
   });
 
   it('has its outcome written all the same when the action succeeds although its lease is gone', async () => {
+    let begun = false;
     run = async (_, { signal }) => {
+      begun = true;
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       return 'done';
     };
     const runner = await startRunner();
     const { outcome } = await client.submit(once('key'));
-    await waitFor(() => runner.running === 1, { what: 'the command running' });
+    await waitFor(() => begun, { what: 'the action running' });
     await runner.drain(0);
     expect(await outcome).toMatchObject({ status: 'succeeded', attempts: 1 });
   });
@@ -748,6 +847,7 @@ describe('an action that asks half-way', () => {
 describe('a key that halts after a dead letter', () => {
   const seen: unknown[] = [];
   let halts: Halts;
+  let decisions: KeyValueStore;
 
   beforeAll(async () => {
     actions.add(
@@ -761,7 +861,9 @@ describe('a key that halts after a dead letter', () => {
         run: act,
       }),
     );
-    halts = await Halts.open(await nats.connect('operator'));
+    const operator = await nats.connect('operator');
+    halts = await Halts.open(operator);
+    decisions = await KeyValueStore.open(operator, BUCKET.halts);
   });
   afterAll(() => {
     halts.close();
@@ -787,6 +889,12 @@ describe('a key that halts after a dead letter', () => {
     return { later, runner };
   }
 
+  /** As redriving a letter does. */
+  async function putFirst(key: string, { correlation_id: resume_with }: CommandEnvelope): Promise<void> {
+    const halt = { ...halts.get('acme', key)!, resume_with };
+    await decisions.put(haltKey('acme', key), Buffer.from(JSON.stringify(halt)));
+  }
+
   it('goes on when an operator takes the halt away, also after a change of runner', async () => {
     const { later, runner } = await halted('discarded');
     await kill(runner);
@@ -798,12 +906,42 @@ describe('a key that halts after a dead letter', () => {
 
   it('goes on with the command that an operator puts first, and then with the rest', async () => {
     const { later } = await halted('redriven');
-    const again = { ...strict('redriven', 9) };
-    await halts.halt('acme', 'redriven', { ...halts.get('acme', 'redriven')!, resume_with: again.correlation_id });
+    const again = strict('redriven', 9);
+    await putFirst('redriven', again);
     expect(await outcomeOf(again)).toMatchObject({ status: 'succeeded' });
     for (const outcome of await Promise.all(later)) expect(outcome).toMatchObject({ status: 'succeeded' });
     expect(seen).toEqual([0, 0, 3, 9, 1, 2]);
     await waitFor(() => halts.get('acme', 'redriven') === undefined, { what: 'the halt gone' });
+  });
+
+  it('goes on when what goes first has ended and nobody said so', async () => {
+    const { later } = await halted('unsaid');
+    const again = strict('unsaid', 9);
+    await client.submit(again);
+    // Nobody runs it, so nobody lets the key go on; as when its runner dies after the outcome.
+    expect(await client.cancel(again)).toBe('cancelled');
+    await putFirst('unsaid', again);
+    for (const outcome of await Promise.all(later)) expect(outcome).toMatchObject({ status: 'succeeded' });
+    expect(seen).toEqual([0, 0, 3, 1, 2]);
+    await waitFor(() => halts.get('acme', 'unsaid') === undefined, { what: 'the halt gone' });
+  });
+
+  it('goes on with a command that stands behind more of its key than a runner keeps', async () => {
+    const { later } = await halted('long');
+    const waiting = Array.from({ length: 300 }, (_, index) => client.submit(strict('long', 10 + index)));
+    later.push(...(await Promise.all(waiting)).map(({ outcome }) => outcome));
+    const again = strict('long', 9);
+    const { outcome } = await client.submit(again);
+    await putFirst('long', again);
+    expect(await outcome).toMatchObject({ status: 'succeeded' });
+    expect(seen.slice(0, 4)).toEqual([0, 0, 3, 9]);
+    await Promise.all(later);
+    // Each once.
+    expect(seen.slice(4).sort((a, b) => Number(a) - Number(b))).toEqual([
+      1,
+      2,
+      ...Array.from({ length: 300 }, (_, n) => n + 10),
+    ]);
   });
 });
 

@@ -8,11 +8,15 @@
  * An action that is neither idempotent nor read-only is never repeated unknowingly: that an attempt begins is stored before it does, and
  * when its end is not known, the action is asked what became of it, or the command ends `in_doubt`.
  *
+ * No attempt begins before the audit stream has stored that it does; one that only reads begins meanwhile, and what it read is told to nobody
+ * before. When the audit stream takes no records, commands wait, and end by their deadlines.
+ *
  * Guaranteed: `ended` is returned only when the stream holds an outcome of this command. Not guaranteed: that the effect of the
  * action happened once; a process that dies between effect and outcome leaves a command that is run again with a higher attempt.
  *
  * Whatever an action throws or returns, its command ends: what cannot be told to a caller as it is becomes a failure.
  */
+import { callerOf, runActionOf, toolResource, type Gate } from '@callboard/access';
 import {
   ActionError,
   checkArguments,
@@ -21,6 +25,7 @@ import {
   type ActionSet,
 } from '@callboard/actions';
 import type { Found } from '@callboard/adapters';
+import { begunAttempt, endedAttempts, failedAttempt, type Audit, type AuditFact } from '@callboard/audit';
 import {
   CallboardError,
   actionId,
@@ -44,6 +49,8 @@ import {
   backOffMs,
 } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
+import { carry, endSpan, within } from '@callboard/tracing';
+import { attemptSpan, tracedEnd, tracedHandover } from './command-trace.js';
 import type { RunnerMetrics } from './metrics.js';
 import { RunningCommand } from './running-command.js';
 
@@ -58,6 +65,9 @@ export interface CommandRunnerDependencies {
   inputs: InputExchange;
   halts: Halts;
   deadLetters: DeadLetterPublisher;
+  /** What may be run, whoever had it accepted. */
+  gate: Pick<Gate, 'allows'>;
+  audit: Audit;
   metrics: RunnerMetrics;
   log: Logger;
 }
@@ -92,7 +102,10 @@ export class CommandRunner {
   async #run(delivery: Delivery): Promise<Handled> {
     const command = this.#read(delivery);
     if (command instanceof CallboardError) return this.#refuse(delivery, command);
+    return tracedHandover(delivery, command, (traced) => this.#handle(delivery, traced));
+  }
 
+  async #handle(delivery: Delivery, command: CommandEnvelope): Promise<Handled> {
     const action = this.#find(command);
     if (action === 'not here') return this.#waitForAction(delivery, command);
     if (!action)
@@ -108,7 +121,16 @@ export class CommandRunner {
     const next = await this.#nextAttempt(action, command, delivery);
     if ('now' in next) return next.now;
     const { attempt } = next;
-    if (next.record) await this.#recordBegun(delivery, command, attempt);
+    // Policies may have changed since it was accepted, and since the last attempt.
+    if (!this.#isAllowed(action, command)) {
+      const error = errorOf('forbidden', command);
+      return this.#end(delivery, command, { status: 'failed', error, attempts: attempt - 1 });
+    }
+    const recorded = this.#record(delivery, begunAttempt(command, attempt));
+    // Side by side: the attempt waits for both.
+    if (next.record) await Promise.all([recorded, this.#recordBegun(delivery, command, attempt)]);
+    else if (action.descriptor.attributes.read_only) recorded.catch(() => undefined);
+    else await recorded;
     if (attempt > 1) this.deps.metrics.retries.inc({ action: action.descriptor.id });
     if (isExpired(command)) return this.#endByDeadline(delivery, command);
     if (delivery.ended) return 'ended';
@@ -116,7 +138,19 @@ export class CommandRunner {
 
     delivery.attempts = attempt;
     const went = await this.#attempt(command, delivery, attempt, (running) => this.#act(action, command, running));
+    await recorded;
     return this.#conclude(action, command, delivery, attempt, went);
+  }
+
+  #isAllowed({ descriptor }: ActionDefinition, command: CommandEnvelope): boolean {
+    const { priority, caller, correlation_id: correlationId } = command;
+    const question = {
+      principal: callerOf(command),
+      action: runActionOf(descriptor),
+      resource: toolResource(descriptor),
+      circumstances: { server: caller?.server ?? '', priority },
+    };
+    return this.deps.gate.allows(question, { correlationId });
   }
 
   async #conclude(
@@ -279,12 +313,19 @@ export class CommandRunner {
     attempt: number,
     work: (running: RunningCommand) => Promise<Attempt>,
   ): Promise<Attempt> {
-    const running = new RunningCommand(command, delivery, attempt, this.deps.progress, this.deps.inputs);
+    this.deps.metrics.begins(command.issued_at, attempt);
+    const begun = performance.now();
+    const span = attemptSpan(command, attempt);
+    const running = new RunningCommand(carry(span, command), delivery, attempt, this.deps.progress, this.deps.inputs);
     let timer: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
     delivery.acting = true;
-    const settled = work(running);
-    void settled.then(() => (delivery.acting = false));
+    const settled = within(span, () => work(running));
+    void settled.then((went) => {
+      delivery.acting = false;
+      this.deps.metrics.attempted(went.kind, performance.now() - begun);
+      endSpan(span, 'error' in went ? went.error.code : undefined);
+    });
     const interrupted = new Promise<Attempt>((resolve) => {
       timer = setTimeout(
         () => {
@@ -351,7 +392,10 @@ export class CommandRunner {
     error: ErrorBody,
   ): Promise<Handled> {
     const wait = Math.max(backoffOf(action, attempt), error.retry_after_ms ?? 0);
-    await this.#recordFailed(delivery, command, attempt, error, wait);
+    await Promise.all([
+      this.#recordFailed(delivery, command, attempt, error, wait),
+      this.#record(delivery, failedAttempt(command, attempt, error.code)),
+    ]);
     return { again: this.#until(delivery, command, wait) };
   }
 
@@ -389,9 +433,25 @@ export class CommandRunner {
     return halt !== undefined && halt.correlation_id !== correlation_id && halt.resume_with !== correlation_id;
   }
 
-  #untilReleased(delivery: Delivery, command: CommandEnvelope): Promise<void> {
-    const released = this.deps.halts.changed(command.tenant_id, command.ordering_key);
-    return Promise.race([released, this.#until(delivery, command, MAX_TIMER_MS)]);
+  /** Until an operator decides; where one has, until the command that goes first has ended, which nobody may be there to say. */
+  async #untilReleased(delivery: Delivery, command: CommandEnvelope): Promise<void> {
+    const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
+    const { halts, attempts } = this.deps;
+    const { told, forget } = halts.changed(tenantId, orderingKey);
+    const first = halts.get(tenantId, orderingKey)?.resume_with;
+    try {
+      if (first !== undefined) {
+        const hasEnded = (correlationId: string) => attempts.hasEnded(tenantId, correlationId);
+        await this.#insist(delivery, id, () => halts.releaseIfEnded(tenantId, orderingKey, hasEnded));
+        if (!this.#isHalted(command)) return;
+        delivery.putFirst(first);
+      }
+      await Promise.race([told, this.#until(delivery, command, first === undefined ? MAX_TIMER_MS : LOOK_FOR_END_MS)]);
+    } catch (error) {
+      if (!(error instanceof MayNoLonger)) throw error;
+    } finally {
+      forget();
+    }
   }
 
   async #giveUp(
@@ -418,10 +478,7 @@ export class CommandRunner {
     error: ErrorBody,
   ): Promise<Handled> {
     const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
-    if (
-      action.descriptor.on_dead_letter === 'halt' &&
-      this.deps.halts.get(tenantId, orderingKey)?.correlation_id !== id
-    ) {
+    if (action.descriptor.on_dead_letter === 'halt') {
       const halt = { correlation_id: id, action: action.descriptor.id, at: new Date().toISOString() };
       await this.#insist(delivery, id, () => this.deps.halts.halt(tenantId, orderingKey, halt));
     }
@@ -453,12 +510,17 @@ export class CommandRunner {
   }
 
   async #end(delivery: Delivery, command: CommandEnvelope, ending: Ending): Promise<Handled> {
-    const written = await this.#insist(delivery, command.correlation_id, () =>
-      this.deps.outcomes.publish(command, ending),
-    );
+    // Its caller is told meanwhile; the next of its key waits for both.
+    const [written] = await Promise.all([
+      tracedEnd(command, ending.status, () =>
+        this.#insist(delivery, command.correlation_id, () => this.deps.outcomes.publish(command, ending)),
+      ),
+      this.#record(delivery, endedAttempts(command, ending)),
+    ]);
     // Whoever may publish commands could otherwise make a time series of every name.
     const action = this.#find(command) ? actionId(command) : 'unknown';
     this.deps.metrics.outcomes.inc({ action, status: written === 'written' ? ending.status : 'late' });
+    if (written === 'written' && command.issued_at !== undefined) this.deps.metrics.ended(command.issued_at);
     await this.#release(delivery, command, ending);
     return 'ended';
   }
@@ -468,7 +530,11 @@ export class CommandRunner {
     const { tenant_id: tenantId, ordering_key: orderingKey, correlation_id: id } = command;
     const halt = this.deps.halts.get(tenantId, orderingKey);
     if (halt?.resume_with !== id || status === 'dead_lettered') return;
-    await this.#insist(delivery, id, () => this.deps.halts.release(tenantId, orderingKey));
+    await this.#insist(delivery, id, () => this.deps.halts.release(tenantId, orderingKey, id));
+  }
+
+  #record(delivery: Delivery, fact: AuditFact): Promise<void> {
+    return this.#insist(delivery, delivery.address.correlationId, () => this.deps.audit.record(fact));
   }
 
   /**
@@ -489,6 +555,7 @@ export class CommandRunner {
 }
 
 const LOOK_FOR_ACTION_MS = 1_000;
+const LOOK_FOR_END_MS = 2_000;
 
 class MayNoLonger extends Error {}
 

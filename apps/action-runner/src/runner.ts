@@ -1,9 +1,18 @@
 import { ActionSet, Announcer, Catalog } from '@callboard/actions';
-import { Handovers, NatsServices, openAdapters, type Adapters, type Callbacks } from '@callboard/adapters';
+import {
+  CallersToken,
+  Handovers,
+  NatsServices,
+  openAdapters,
+  type Adapters,
+  type AskForToken,
+  type Callbacks,
+} from '@callboard/adapters';
 import {
   BUCKET,
   AckedPublisher,
   AttemptLog,
+  AuditTrail,
   CommandConsumer,
   DeadLetterPublisher,
   DeadlineKeeper,
@@ -12,11 +21,12 @@ import {
   KeyValueStore,
   OutcomePublisher,
   ProgressLog,
+  askForToken,
   connectApp,
   watchConnection,
 } from '@callboard/jetstream';
 import { JetStreamServer } from '@callboard/jetstream/nest';
-import { OpsServer, type Logger } from '@callboard/telemetry';
+import { OpsServer, gateOf, openPolicies, watchAudit, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { RunnerConfig } from './config.js';
 import { loadActions } from './load-actions.js';
@@ -32,12 +42,14 @@ export interface Runner {
   transport: JetStreamServer;
   ops: OpsServer;
   /** Stops what listens beside the transport. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 export async function createRunner(config: RunnerConfig, log: Logger): Promise<Runner> {
   const onTaken = (id: string) => log.warn({ action: id }, 'an action is left out: another has its name');
   const actions = await loadActions(config.actionModules, process.env, onTaken);
+  const askForCallersToken: AskForToken = ({ tenantId, correlationId }, signal) =>
+    askForToken(nc, { tenant_id: tenantId, correlation_id: correlationId }, signal);
   const adapters = config.adapters
     ? await openAdapters(config.adapters, {
         env: process.env,
@@ -45,11 +57,13 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
         callbacks: callbacksOf(config),
         handovers: () => handovers,
         lastSeen: () => registry,
+        askForToken: askForCallersToken,
+        backstageTokens: (site, service) => new CallersToken(site, service, askForCallersToken),
         onTaken,
       })
     : undefined;
   if (adapters) actions.include(adapters.actions, onTaken);
-  const nc = await connectApp('action-runner', config);
+  const nc = await connectApp('action-runner', config, log);
   const handovers = await Handovers.open(nc);
   const registry = await KeyValueStore.open(nc, BUCKET.actions);
   await adapters?.start();
@@ -58,7 +72,9 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
   await catalog.start();
   const publisher = new AckedPublisher(nc);
   const metrics = new RunnerMetrics();
-  const outcomes = new OutcomePublisher(publisher, config.instance);
+  const audit = watchAudit(new AuditTrail(nc, { app: 'action-runner', instance: config.instance }), log);
+  const policies = await openPolicies(config.policies, log);
+  const outcomes = new OutcomePublisher(publisher, config.instance, audit);
   const inputs = await InputExchange.open(nc, publisher);
   // Halts of before are told while this opens.
   let transport: JetStreamServer | undefined = undefined;
@@ -75,6 +91,8 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     halts,
     progress: new ProgressLog(publisher),
     deadLetters: new DeadLetterPublisher(publisher),
+    gate: gateOf(policies, audit),
+    audit,
     metrics,
     log,
   });
@@ -99,7 +117,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
       }),
     config.drainTimeoutMs,
   );
-  metrics.observe(consumer);
+  metrics.observe(consumer, config.partitions, halts);
   const deadlines = await DeadlineKeeper.start(nc, outcomes, (error) =>
     log.warn({ err: error }, 'a deadline could not be kept; trying again'),
   );
@@ -119,13 +137,15 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     announcer,
     transport,
     ops,
-    close: () => {
+    close: async () => {
+      policies.close();
       services.close();
       catalog.stop();
       handovers.close();
       deadlines.stop();
       inputs.close();
       halts.close();
+      await audit.close();
     },
   };
 }

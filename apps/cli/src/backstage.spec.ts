@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { BACKSTAGE, describeWith, isAlive, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { callboard, callboardWith, connect } from './spec-callboard.js';
 
 const WAIT = { timeoutMs: 60_000 };
 const EMAIL = 'ada.curtain@theatre.example';
@@ -85,6 +88,52 @@ describeWith([BACKSTAGE], 'callboard up --backstage', () => {
     120_000,
   );
 
+  it("offers its catalog's actions and entities, and reaches its users", async () => {
+    const client = await connect(stack.ready.mcp_url, stack.ready.token);
+    try {
+      const get = { name: 'backstage.catalog.get-catalog-entity', arguments: { kind: 'User', name: 'ada' } };
+      const found = async () => (await client.callTool(get)).structuredContent as { spec?: object };
+      const ada = await waitFor(async () => (await found()).spec, { what: 'the catalog of Backstage', ...WAIT });
+      expect(ada).toMatchObject({ memberOf: ['stagehands'] });
+      const { contents } = await client.readResource({ uri: 'catalog://user/default/ada' });
+      expect(JSON.parse((contents[0] as { text: string }).text)).toMatchObject({ spec: ada });
+
+      const recipients = { type: 'entity', entityRef: 'group:default/stagehands' };
+      await client.callTool({ name: 'notifications.send', arguments: { title: 'Places, please.', recipients } });
+      const shownTo = async (user: string) => {
+        const answer = await fetch(`${stack.ready.backstage_url}/api/notifications/notifications`, {
+          headers: { authorization: `Bearer ${stack.ready.backstage_users![user]}` },
+        });
+        return ((await answer.json()) as { notifications: { payload: object }[] }).notifications;
+      };
+      expect(await shownTo('user:default/ada')).toMatchObject([{ payload: { title: 'Places, please.' } }]);
+      expect(await shownTo('user:default/ben')).toEqual([]);
+    } finally {
+      await client.close();
+    }
+  }, 120_000);
+
+  it('is found by the doctor, and so is a token that it does not take', async () => {
+    const adapters = join(stack.dataDir, 'doctor.yaml');
+    const site = { url: stack.ready.backstage_url, plugins: ['catalog'] };
+    const sites = [
+      { ...site, name: 'right', token: '${RIGHT}' },
+      { ...site, name: 'wrong', token: '${WRONG}' },
+    ];
+    await writeFile(adapters, JSON.stringify({ backstages: sites }));
+    const RIGHT = stack.ready.backstage_users!['user:default/ada'];
+    const env = { CALLBOARD_ADAPTERS: adapters, RIGHT, WRONG: 'not-a-token' };
+    const { stdout } = await callboardWith(env, 'doctor', '--json', '--data-dir', stack.dataDir);
+    const { findings } = JSON.parse(stdout) as { findings: { check: string }[] };
+    expect(findings.find(({ check }) => check === 'Backstage right')).toMatchObject({ status: 'ok' });
+    expect(findings.find(({ check }) => check === 'Backstage wrong')).toMatchObject({
+      code: 'backstage_unauthorized',
+      status: 'failed',
+      fix: expect.stringContaining('externalAccess'),
+    });
+    expect(stdout).not.toContain('not-a-token');
+  }, 60_000);
+
   it('starts a killed Backstage again where it was, and tells the gap that its bus has', async () => {
     const reader = await Subscriber.to('event://backstage-bus', '2026-07-28', stack.ready.mcp_url);
     try {
@@ -115,5 +164,15 @@ describeWith([BACKSTAGE], 'callboard up --backstage', () => {
     } finally {
       await reader.close();
     }
+  }, 240_000);
+});
+
+describeWith([BACKSTAGE], 'callboard demo --backstage', () => {
+  it('plays an incident from Backstage to an AI client and back to the team that it concerns', async () => {
+    const { code, stdout, stderr } = await callboard('demo', '--backstage');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/received .*\[PERSON:\w+\].*\[EMAIL:\w+\].*\[PHONE:\w+\]/);
+    expect(stdout).toMatch(/owned by +group:default\/stagehands/);
+    expect(stdout).toMatch(/high +ticket-desk: payments fail/);
   }, 240_000);
 });

@@ -95,7 +95,12 @@ describe('the secrets', () => {
     expect(Buffer.from(first.requestStateKey, 'base64')).toHaveLength(32);
     const tokens = await readFile(dir.paths.tokens, 'utf8');
     expect(JSON.parse(tokens)).toEqual([
-      { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), tenant_id: 'default', user_id: 'user:local/operator' },
+      {
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+        tenant_id: 'default',
+        user_id: 'user:local/operator',
+        allow_unrestricted: true,
+      },
     ]);
     expect(tokens).not.toContain(first.token);
     await dir.close();

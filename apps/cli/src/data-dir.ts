@@ -38,6 +38,7 @@ export function pathsOf(dataDir: string) {
     logs: join(path, 'logs'),
     demo: join(path, 'demo'),
     backstage: join(path, 'backstage'),
+    ledger: join(path, 'ledger'),
   };
 }
 

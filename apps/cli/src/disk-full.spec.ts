@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, open, readFile, rm, statfs, writeFile } from 'node:fs/p
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectNats } from '@callboard/jetstream';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from './spec-callboard.js';
@@ -51,6 +51,7 @@ if (!unshare) {
     await writeFile(config, `nats: { min_free_bytes: ${RESERVE_MIB * MIB} }\n`);
     const mount = `mount -t tmpfs -o size=${DISK_MIB}m tmpfs "$0" && exec "$@"`;
     stack = await startStack({
+      apps: CALLS,
       dataDir,
       args: ['--config', config],
       within: [...unshare!, 'sh', '-c', mount, join(dataDir, 'nats')],

@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard } from './spec-callboard.js';
@@ -14,7 +15,7 @@ let stack: TestStack;
 let nc: NatsConnection;
 let stored: RedactedEvents;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ apps: CALLS });
   nc = await stack.connect('pii-filter');
   stored = new RedactedEvents(nc);
 }, SLOW_MS);
@@ -52,6 +53,8 @@ describe('callboard events tail', () => {
     async () => {
       for (const id of ['1', '2', '3']) await stored.store({ id, subject: id });
       await stored.store({ id: '4', source: 'gitlab', tenantId: 'acme' });
+      // A time has milliseconds, and event 4 may have been stored in this one.
+      await delay(2);
       const since = new Date().toISOString();
       await stored.store({ id: '5', topic: 'issue', key: 'acme/api', data: { title: 'broken' } });
 

@@ -3,26 +3,34 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect, type Ran } from './spec-callboard.js';
 
 const SLOW_MS = 60_000;
 
 let folder: string;
+let quotas: string;
 let stack: TestStack;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'callboard-operator-'));
   await symlink(fileURLToPath(new URL('../../../node_modules', import.meta.url)), join(folder, 'node_modules'));
   await writeFile(join(folder, 'gate.mjs'), GATE);
   const config = join(folder, 'config.yaml');
-  await writeFile(config, `action_modules: ['@callboard/demo-actions', ${join(folder, 'gate.mjs')}]`);
-  stack = await startStack({ dataDir: join(folder, 'data'), args: ['--config', config] });
+  quotas = join(folder, 'quotas.yaml');
+  await writeFile(quotas, QUOTAS);
+  await writeFile(
+    config,
+    `action_modules: ['@callboard/demo-actions', ${join(folder, 'gate.mjs')}]\nquotas: ${quotas}`,
+  );
+  stack = await startStack({ apps: CALLS, dataDir: join(folder, 'data'), args: ['--config', config] });
 }, SLOW_MS);
 afterAll(async () => {
   await stack.stop();
   await rm(folder, { recursive: true, force: true });
 }, SLOW_MS);
+
+const QUOTAS = 'default: { commands: 500 }\ntenants: { acme: { commands: 50, calls: { per_second: 5 } } }';
 
 /** An action whose key stands still after a dead letter; it fails for as long as it is told `fail` by the first command of an id. */
 const GATE = `
@@ -243,23 +251,26 @@ describe('callboard commands schedule', () => {
     async () => {
       const cron = ['--cron', '0 0 5 * * *', '--time-zone', 'Europe/Berlin'];
       await json('commands', 'schedule', 'create', 'nightly', ...append('nightly'), ...cron);
-      const at = new Date(Date.now() + 12_000).toISOString();
-      await json('commands', 'schedule', 'create', 'once', ...append('once'), '--at', at);
+      const at = new Date(Date.now() + 3_600_000).toISOString();
+      await json('commands', 'schedule', 'create', 'later', ...append('later'), '--at', at);
       const listed = await json('commands', 'schedule', 'list');
       expect(listed).toEqual(
         expect.arrayContaining([
           expect.objectContaining({
-            name: 'once',
+            name: 'later',
             next: at,
             command: expect.objectContaining({ ordering_key: 'demo:scheduled' }),
           }),
           expect.objectContaining({ name: 'nightly', when: '0 0 5 * * *', time_zone: 'Europe/Berlin' }),
         ]),
       );
+      const soon = new Date(Date.now() + 8_000).toISOString();
+      await json('commands', 'schedule', 'create', 'once', ...append('once'), '--at', soon);
       await json('commands', 'schedule', 'create', 'often', ...append('often'), '--every', '1s');
       await waitFor(async () => (await count('often')) >= 2, { what: 'two ticks', timeoutMs: 20_000 });
       await waitFor(async () => (await count('once')) === 1, { what: 'the one tick', timeoutMs: 20_000 });
       await json('commands', 'schedule', 'delete', 'often');
+      await json('commands', 'schedule', 'delete', 'later');
       expect(await names()).toEqual(['nightly']);
       const again = await operate('commands', 'schedule', 'delete', 'often');
       expect(again).toMatchObject({ code: 1, stderr: 'callboard: There is no schedule often of tenant default.\n' });
@@ -291,5 +302,46 @@ describe('callboard commands schedule', () => {
     await json(...create, '--replace');
     await json('commands', 'schedule', 'delete', 'hourly');
     expect(await names()).toEqual([]);
+  });
+});
+
+describe('callboard tenants', () => {
+  const tenants = async (...args: string[]) => {
+    const ran = await callboard('tenants', ...args, '--data-dir', stack.dataDir, '--json');
+    return JSON.parse(ran.stdout) as { tenant: string; own: boolean; quota: object; refused: Record<string, number> };
+  };
+
+  it('lists who has a quota of its own, and what holds for all others', async () => {
+    expect(await tenants('list')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ tenant: 'acme', own: true, quota: expect.objectContaining({ commands: 50 }) }),
+        expect.objectContaining({ tenant: '%others', own: false }),
+      ]),
+    );
+    const { stdout } = await callboard('tenants', 'show', 'default', '--data-dir', stack.dataDir);
+    expect(stdout).toMatch(/^default has the quota of all that the file does not name\.\n/);
+    expect(stdout).toMatch(/^commands +500 +\d+ +by each front end$/m);
+    expect(stdout).toMatch(/^event_subscriptions +1000 +0 +in all$/m);
+  });
+
+  it('shows a quota that was changed while the stack runs, and what it refused', async () => {
+    const client = await connect(stack.ready.mcp_url, stack.ready.token);
+    const echo = () => client.callTool({ name: 'demo.echo', arguments: { text: 'hello' } });
+    try {
+      await writeFile(quotas, 'tenants: { default: { calls: { per_second: 0.01, burst: 1 } } }');
+      await waitFor(async () => (await tenants('show', 'default')).own, { what: 'the new quota' });
+      expect((await echo()).isError).toBeFalsy();
+      expect(await echo()).toMatchObject({
+        isError: true,
+        structuredContent: { error: { code: 'rate_limited', retryable: true, retry_after_ms: expect.any(Number) } },
+      });
+      expect((await tenants('show', 'default')).refused).toEqual({ 'calls of a tenant': 1 });
+      await writeFile(quotas, QUOTAS);
+      await waitFor(async () => !(await tenants('show', 'default')).own, { what: 'the quota of before' });
+      expect((await echo()).isError).toBeFalsy();
+    } finally {
+      await client.close();
+      await writeFile(quotas, QUOTAS);
+    }
   });
 });

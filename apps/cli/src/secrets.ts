@@ -13,12 +13,17 @@ export interface Secrets {
   resultsKey: string;
   /** What pseudonyms are made with; whoever has it can tell whether a value is behind one. */
   pseudonymKey: string;
+  /** Wraps the keys of what is personal in the ledger. */
+  auditSealingKey: string;
+  /** Seed of the key that signs checkpoints of the ledger. */
+  auditSigningKey: string;
 }
 
 interface KnownToken {
   sha256: string;
   tenant_id: string;
   user_id: string;
+  allow_unrestricted?: boolean;
 }
 
 /** Makes the stack's secrets once, and sees to it that the front end knows the token. */
@@ -29,6 +34,8 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
     requestStateKey: randomBytes(32).toString('base64'),
     resultsKey: randomBytes(32).toString('base64'),
     pseudonymKey: randomBytes(32).toString('base64'),
+    auditSealingKey: randomBytes(32).toString('base64'),
+    auditSigningKey: randomBytes(32).toString('base64'),
     // A data dir that an earlier version made has not all of them.
     ...kept,
   };
@@ -36,9 +43,11 @@ export async function keepSecrets(paths: ReturnType<typeof pathsOf>): Promise<Se
 
   const sha256 = createHash('sha256').update(secrets.token).digest('hex');
   const known = (await readJson<KnownToken[]>(paths.tokens)) ?? [];
-  if (!known.some((token) => token.sha256 === sha256)) {
-    known.push({ sha256, tenant_id: 'default', user_id: 'user:local/operator' });
-    await writeSecret(paths.tokens, JSON.stringify(known, null, 2));
+  // An earlier version did not say that it may do everything.
+  if (!known.some((token) => token.sha256 === sha256 && token.allow_unrestricted)) {
+    const others = known.filter((token) => token.sha256 !== sha256);
+    const own = { sha256, tenant_id: 'default', user_id: 'user:local/operator', allow_unrestricted: true };
+    await writeSecret(paths.tokens, JSON.stringify([...others, own], null, 2));
   }
   return secrets;
 }

@@ -13,8 +13,13 @@ export interface Ran {
 
 /** Runs the command line to its end. */
 export function callboard(...args: string[]): Promise<Ran> {
+  return callboardWith({}, ...args);
+}
+
+/** The same, with more in its environment. */
+export function callboardWith(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, [CLI, ...args], { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
       resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
     });
   });

@@ -27,10 +27,11 @@ describe('the configuration file', () => {
       port: 4444
       ingest_port: 4445
       replicas: { action-runner: 3 }
-      nats: { port: 4222, sync_interval: 2m, min_free_bytes: 67108864 }
+      nats: { port: 4222, sync_interval: 2m, min_free_bytes: 67108864, nodes: 5 }
       streams: { partitions: 32, retention_hours: 48, max_bytes: 1048576 }
       action_modules: ['@acme/actions', ./mine.mjs]
       adapters: ./adapters.yaml
+      sagas: ./sagas
       redaction_policy: ./redaction.yaml
       sources: ./sources.yaml
       env:
@@ -42,15 +43,16 @@ describe('the configuration file', () => {
       port: 4444,
       ingestPort: 4445,
       replicas: { ...DEFAULT_CONFIG.replicas, 'action-runner': 3 },
-      nats: { port: 4222, syncInterval: '2m', minFreeBytes: 64 * 1024 ** 2 },
+      nats: { port: 4222, syncInterval: '2m', minFreeBytes: 64 * 1024 ** 2, nodes: 5, tls: false },
       topology: { partitions: 32, retentionMs: 48 * 3_600_000, maxBytes: 1048576 },
       actionModules: ['@acme/actions', './mine.mjs'],
       adapters: './adapters.yaml',
+      sagas: './sagas',
       redactionPolicy: './redaction.yaml',
       sources: './sources.yaml',
       env: { 'mcp-frontend': { CALLBOARD_LOG_LEVEL: 'debug', LIMIT: '5' } },
     });
-    expect(topologyOptions(config)).toMatchObject({ partitions: 32, replicas: 1 });
+    expect(topologyOptions(config)).toMatchObject({ partitions: 32, replicas: 3 });
   });
 
   it('may be JSON, and may be empty', () => {
@@ -69,6 +71,7 @@ describe('the configuration file', () => {
   it.each([
     ['port: "3333"', 'stack.yaml: port must be a whole number from 0 to 65535'],
     ['port: 70000', 'stack.yaml: port must be a whole number from 0 to 65535'],
+    ['nats: { nodes: 2 }', 'stack.yaml: nats.nodes must be one of 1, 3, 5'],
     ['replicas: { action-runner: 0 }', 'stack.yaml: replicas must be a whole number from 1 to 64'],
     ['replicas: 3', 'stack.yaml: replicas must be a map'],
     ['nats: { sync_interval: sometimes }', 'stack.yaml: nats.sync_interval must be always, or an interval such as 2m'],

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isAlive, startStack, waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
+import { CALLS, isAlive, startStack, waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect, echo } from './spec-callboard.js';
 
@@ -21,7 +21,7 @@ describe('a running stack', () => {
   let stack: TestStack;
   beforeAll(async () => {
     const replicas = { 'mcp-frontend': 2, 'action-runner': 2 };
-    stack = await startStack({ dataDir: join(folder, 'running'), replicas });
+    stack = await startStack({ apps: CALLS, dataDir: join(folder, 'running'), replicas });
   }, SLOW_MS);
   afterAll(() => stack.stop(), SLOW_MS);
 
@@ -118,6 +118,8 @@ describe('a running stack', () => {
     expect(check).toMatchObject({ code: 0, stdout: '{\n  "differences": []\n}\n' });
     const apply = await callboard('streams', 'apply', '--json', '--data-dir', stack.dataDir);
     expect(apply).toMatchObject({ code: 0, stdout: '{\n  "changed": []\n}\n' });
+    const ping = await callboard('ping', stack.ready.mcp_url, '--json');
+    expect(JSON.parse(ping.stdout)).toEqual({ tools: expect.any(Number), echoed: true });
     const doctor = await callboard('doctor', '--json', '--data-dir', stack.dataDir);
     const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; status: string }[] };
     expect(findings.filter(({ status }) => status === 'failed')).toEqual([]);
@@ -129,6 +131,7 @@ describe('a running stack', () => {
       'disk',
       'mcp-frontend',
       'action-runner',
+      'MCP server',
       'streams',
       'partitions',
     ]) {
@@ -253,7 +256,7 @@ describe('the command line', () => {
       ['streams', 'apply'],
     ];
     const ran = await Promise.all(commands.map((command) => callboard(...command, '--data-dir', nowhere)));
-    const way = 'Start one with npm start, or name its folder with --data-dir.';
+    const way = 'Start one with npm start, name its folder with --data-dir, or one that runs elsewhere with --context.';
     const expected = { code: 1, stdout: '', stderr: `callboard: No stack is ready in ${nowhere}. ${way}\n` };
     expect(ran).toEqual(commands.map(() => expected));
   });

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyTopology, connectNats, declareTopology } from '@callboard/jetstream';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from './spec-callboard.js';
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'callboard-stream-full-'));
   const config = join(folder, 'config.yaml');
   await writeFile(config, `streams: { max_bytes: ${2 * MIB} }\n`);
-  stack = await startStack({ dataDir: join(folder, 'data'), args: ['--config', config] });
+  stack = await startStack({ apps: CALLS, dataDir: join(folder, 'data'), args: ['--config', config] });
 }, SLOW_MS);
 afterAll(async () => {
   await stack.stop();

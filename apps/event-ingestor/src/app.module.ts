@@ -2,9 +2,9 @@
  * What the ingestor is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows it, and
  * each can be made by hand in a test.
  */
-import { AckedPublisher, BUCKET, KeyValueStore, RawEvents, connectApp } from '@callboard/jetstream';
-import { Limit, watchLimit, type Room } from '@callboard/http';
-import type { Logger } from '@callboard/telemetry';
+import { AckedPublisher, AuditTrail, BUCKET, KeyValueStore, RawEvents, connectApp } from '@callboard/jetstream';
+import { FailedAuthentications, Limit, watchLimit, type Room } from '@callboard/http';
+import { watchAudit, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { BusMetrics } from './backstage-bus/bus-metrics.js';
@@ -29,10 +29,11 @@ export class AppModule {
         { provide: IngestorConfig, useValue: config },
         { provide: SOURCES, useValue: sources },
         { provide: LOGGER, useValue: log },
-        { provide: NATS, inject: [IngestorConfig], useFactory: openNats },
+        { provide: NATS, inject: [IngestorConfig, LOGGER], useFactory: openNats },
         { provide: AckedPublisher, inject: [NATS], useFactory: (nc: NatsConnection) => new AckedPublisher(nc) },
         { provide: RawEvents, inject: [AckedPublisher], useFactory: (acks: AckedPublisher) => new RawEvents(acks) },
-        { provide: Ingest, inject: [RawEvents, IngestorConfig, LOGGER], useFactory: ingest },
+        { provide: AuditTrail, inject: [NATS, IngestorConfig, LOGGER], useFactory: startAudit },
+        { provide: Ingest, inject: [RawEvents, IngestorConfig, LOGGER, AuditTrail], useFactory: ingest },
         {
           provide: IngestMetrics,
           inject: [SOURCES],
@@ -40,26 +41,30 @@ export class AppModule {
         },
         {
           provide: IngestEdge,
-          inject: [IngestorConfig, SOURCES, Ingest, IngestMetrics, LOGGER],
+          inject: [IngestorConfig, SOURCES, Ingest, IngestMetrics, LOGGER, AuditTrail],
           useFactory: ingestEdge,
         },
         {
           provide: BusSources,
-          inject: [IngestorConfig, SOURCES, NATS, RawEvents, Ingest, IngestMetrics, LOGGER],
+          inject: [IngestorConfig, SOURCES, NATS, RawEvents, Ingest, IngestMetrics, LOGGER, AuditTrail],
           useFactory: busSources,
         },
-        { provide: Shutdown, inject: [NATS, AckedPublisher], useFactory: shutdown },
+        { provide: Shutdown, inject: [NATS, AckedPublisher, AuditTrail], useFactory: shutdown },
       ],
     };
   }
 }
 
-function openNats(config: IngestorConfig): Promise<NatsConnection> {
-  return connectApp('event-ingestor', config);
+function openNats(config: IngestorConfig, log: Logger): Promise<NatsConnection> {
+  return connectApp('event-ingestor', config, log);
 }
 
-function ingest(raw: RawEvents, config: IngestorConfig, log: Logger): Ingest {
-  return new Ingest(raw, config.storeTimeoutMs, log);
+function startAudit(nc: NatsConnection, { instance }: IngestorConfig, log: Logger): AuditTrail {
+  return watchAudit(new AuditTrail(nc, { app: 'event-ingestor', instance }), log);
+}
+
+function ingest(raw: RawEvents, config: IngestorConfig, log: Logger, audit: AuditTrail): Ingest {
+  return new Ingest(raw, config.storeTimeoutMs, log, audit);
 }
 
 function ingestEdge(
@@ -68,6 +73,7 @@ function ingestEdge(
   ingest: Ingest,
   metrics: IngestMetrics,
   log: Logger,
+  audit: AuditTrail,
 ): IngestEdge {
   return new IngestEdge(
     config,
@@ -76,6 +82,8 @@ function ingestEdge(
     { cloudevents: roomOf('request', config), webhook: roomOf('webhook', config) },
     metrics,
     (error) => log.error({ err: error }, 'a request met a fault inside'),
+    audit,
+    new FailedAuthentications(config),
   );
 }
 
@@ -95,12 +103,13 @@ async function busSources(
   ingest: Ingest,
   metrics: IngestMetrics,
   log: Logger,
+  audit: AuditTrail,
 ): Promise<BusSources | undefined> {
   const buses = sources.filter((source): source is BackstageBusSource => source.type === 'backstage_bus');
   if (buses.length === 0) return undefined;
   const store = await KeyValueStore.open(nc, BUCKET.ingest);
   const bus = new BusMetrics(buses.map(({ name }) => name));
-  return new BusSources(buses, store, raw, instance, () => ingest.refusing, { ingest: metrics, bus }, log);
+  return new BusSources(buses, store, raw, audit, instance, () => ingest.refusing, { ingest: metrics, bus }, log);
 }
 
 /** Stops, once nothing is served any more, what the parts share. */
@@ -112,9 +121,10 @@ class Shutdown implements OnApplicationShutdown {
   }
 }
 
-function shutdown(nc: NatsConnection, publisher: AckedPublisher): Shutdown {
+function shutdown(nc: NatsConnection, publisher: AckedPublisher, audit: AuditTrail): Shutdown {
   return new Shutdown(async () => {
     publisher.close();
+    await audit.close();
     await nc.drain();
   });
 }

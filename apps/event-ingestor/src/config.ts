@@ -1,8 +1,8 @@
-import { AppConfig, FromEnv } from '@callboard/config';
+import { EdgeConfig, FromEnv } from '@callboard/config';
 import { IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
 
 /** Configuration of one process of the ingestor. Where events come from is in the sources file. */
-export class IngestorConfig extends AppConfig {
+export class IngestorConfig extends EdgeConfig {
   @FromEnv('CALLBOARD_INSTANCE', 'Name of this replica; a restarted process keeps it')
   @IsString()
   @IsNotEmpty()

@@ -10,9 +10,18 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { CallboardError, ERROR_CODES } from '@callboard/envelope';
+import { refusedRequest, type Audit } from '@callboard/audit';
+import { CallboardError, ERROR_CODES, type ErrorCode } from '@callboard/envelope';
 import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
-import { answerProblem, readBody, sendJson, takeRoom, type ProblemOptions, type Room } from '@callboard/http';
+import {
+  answerProblem,
+  readBody,
+  sendJson,
+  takeRoom,
+  type FailedAuthentications,
+  type ProblemOptions,
+  type Room,
+} from '@callboard/http';
 import { modeOf, readCloudEvents } from './cloud-events.js';
 import type { Fate, Ingest } from './ingest.js';
 import { keyAt } from './key-at.js';
@@ -29,6 +38,13 @@ const PATH = /^\/(?:(events|webhooks)(?:\/([a-z0-9_-]{1,64}))?)?\/?$/;
 /** RFC 6750: the scheme is case-insensitive. */
 const BEARER = /^Bearer +(\S+) *$/i;
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="callboard events"' };
+
+/** One request, and its source, once that is known. */
+interface Sending {
+  req: IncomingMessage;
+  res: ServerResponse;
+  source?: SenderSource;
+}
 
 /** How the body of an admitted request is read. */
 type BodyReader = (body: Buffer) => Reading[];
@@ -56,6 +72,8 @@ export class IngestEdge {
     private readonly rooms: Readonly<Record<SenderSource['type'], Room>>,
     private readonly metrics: IngestMetrics,
     private readonly report: (error: unknown) => void,
+    private readonly audit: Audit,
+    private readonly failures: FailedAuthentications,
   ) {
     this.#sources = new Map(sources.map((source) => [source.name, source]));
     const takers = sources.filter((source): source is CloudEventsSource => source.type === 'cloudevents');
@@ -64,12 +82,12 @@ export class IngestEdge {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
-    let source: SenderSource | undefined;
+    const sending: Sending = { req, res };
     try {
-      source = this.#sourceOf(req);
-      this.#admit(source, req, res);
+      sending.source = this.#sourceOf(req);
+      this.#admit(sending.source, sending);
     } catch (error) {
-      this.#refuse(res, source, error);
+      this.#refuse(sending, error);
     }
   }
 
@@ -90,7 +108,8 @@ export class IngestEdge {
     });
   }
 
-  #admit(source: SenderSource, req: IncomingMessage, res: ServerResponse): void {
+  #admit(source: SenderSource, sending: Sending): void {
+    const { req, res } = sending;
     const startedAt = performance.now();
     if ((req.headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
       throw new Refusal(new CallboardError('invalid_request', 'Content-Encoding must be identity'), {
@@ -104,19 +123,24 @@ export class IngestEdge {
     if (!keep) throw room.requests.refusal();
     res.once('close', () => this.metrics.observe(source.name, (performance.now() - startedAt) / 1_000));
     readBody(req, this.options.maxBodyBytes, keep, (end) => {
-      if (end.kind === 'too_large') this.#refuse(res, source, new CallboardError('payload_too_large'));
-      else if (end.kind === 'no_room') this.#refuse(res, source, room.bodies.refusal());
+      if (end.kind === 'too_large') this.#refuse(sending, new CallboardError('payload_too_large'));
+      else if (end.kind === 'no_room') this.#refuse(sending, room.bodies.refusal());
       else if (end.kind === 'gone') this.metrics.count(source.name, 'gone');
       else {
-        this.#receive(source, res, () => read(end.bytes)).catch((error: unknown) => this.#refuse(res, source, error));
+        this.#receive(source, sending, () => read(end.bytes)).catch((error: unknown) => this.#refuse(sending, error));
       }
     });
   }
 
   #events(source: CloudEventsSource, req: IncomingMessage): BodyReader {
+    const hasCredentials = req.headers.authorization !== undefined;
+    const tooMany = hasCredentials && this.failures.refusal(req);
+    if (tooMany) throw tooMany;
     if (!this.#isAuthorised(source, req)) {
+      if (hasCredentials) this.failures.failed(req);
       throw new Refusal(new CallboardError('unauthorized'), { headers: CHALLENGE });
     }
+    this.failures.succeeded(req);
     const mode = modeOf(req);
     if (!mode) {
       const what =
@@ -143,7 +167,7 @@ export class IngestEdge {
     return this.#tokens.get(name)!.some((known) => timingSafeEqual(known, given));
   }
 
-  async #receive(source: SenderSource, res: ServerResponse, read: () => Reading[]): Promise<void> {
+  async #receive(source: SenderSource, sending: Sending, read: () => Reading[]): Promise<void> {
     const readings = read();
     const fates = new Array<Fate>(readings.length);
     const events: SourcedEvent[] = [];
@@ -162,13 +186,25 @@ export class IngestEdge {
     for (const fate of fates) {
       this.metrics.count(source.name, fate.kind === 'refused' ? fate.error.code : fate.kind);
     }
-    answer(res, fates);
+    const codes = new Set(fates.flatMap((fate) => (fate.kind === 'refused' ? [fate.error.code] : [])));
+    for (const code of codes) this.#note(sending, code);
+    answer(sending.res, fates);
   }
 
-  #refuse(res: ServerResponse, source: SenderSource | undefined, thrown: unknown): void {
+  #refuse(sending: Sending, thrown: unknown): void {
     const [error, options] = this.#problemOf(thrown);
-    this.metrics.count(source?.name, error.code);
-    answerProblem(res, error, options);
+    this.metrics.count(sending.source?.name, error.code);
+    this.#note(sending, error.code, options.status);
+    answerProblem(sending.res, error, options);
+  }
+
+  /** Of the events of one request that are refused with the same code, one record. */
+  #note({ req, source }: Sending, code: ErrorCode, status: number = ERROR_CODES[code].httpStatus): void {
+    // A fault of ours refuses nobody; the log has it.
+    if (code === 'internal') return;
+    const address = req.socket.remoteAddress;
+    const about = source && { tenantId: source.tenantId, details: { source: source.name } };
+    this.audit.note(refusedRequest({ status, code, address, ...about }));
   }
 
   #problemOf(thrown: unknown): [CallboardError, ProblemOptions] {

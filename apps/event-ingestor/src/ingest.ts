@@ -3,12 +3,15 @@
  *
  * Guaranteed: what is answered as stored or known is durable. Events of one source and key are stored in the order in which this process
  * took them, within a request and from request to request; where one could not be stored, those behind it were not either, so that a
- * request which is repeated keeps the order too. Not guaranteed: an order between requests at two replicas.
+ * request which is repeated keeps the order too. A sender is answered when it is on record, too, what it brought; storing does not wait for
+ * that, which could put one request before another. Not guaranteed: an order between requests at two replicas.
  */
+import type { Audit, AuditFact } from '@callboard/audit';
 import { CallboardError } from '@callboard/envelope';
 import { eventName, type SourcedEvent } from '@callboard/events';
-import { PublishRefused, PublishTimeout, type RawEvents } from '@callboard/jetstream';
+import { PublishRefused, PublishTimeout, STREAM, type RawEvents } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
+import { ATTRIBUTE, contextOf, sending, traceContextOf, traced } from '@callboard/tracing';
 
 export type Fate =
   | { kind: 'stored' | 'known'; event: string }
@@ -26,6 +29,7 @@ export class Ingest {
     private readonly raw: Pick<RawEvents, 'publish'>,
     private readonly storeTimeoutMs: number,
     private readonly log: Logger,
+    private readonly audit: Audit,
   ) {}
 
   /** The fates of the events of one request, in their order. Never rejects. */
@@ -34,12 +38,24 @@ export class Ingest {
       const error = new CallboardError('overloaded', this.refusing, { retryAfterMs: FULL_RETRY_MS });
       return events.map(() => ({ kind: 'refused', error }));
     }
-    return Promise.all(events.map((event) => this.#store(event)));
+    const recorded = recordAll(this.audit, takenFacts(events)).catch((error: CallboardError) => error);
+    const fates = await Promise.all(events.map((event) => this.#store(event)));
+    const error = await recorded;
+    return error instanceof CallboardError ? events.map(() => ({ kind: 'refused', error })) : fates;
   }
 
   async #store(event: SourcedEvent): Promise<Fate> {
+    const { tenantId, sourceName: source, attributes } = event;
+    const { traceparent, tracestate } = attributes.extensions;
+    const { name, ...settings } = sending(STREAM.eventsRaw, {
+      [ATTRIBUTE.tenant]: tenantId,
+      [ATTRIBUTE.source]: source,
+    });
+    const parent = traceContextOf(traceparent, tracestate);
     try {
-      const kind = await this.raw.publish(event, this.storeTimeoutMs);
+      const kind = await traced(name, { ...settings, parent }, (span) =>
+        this.raw.publish(event, this.storeTimeoutMs, contextOf(span)),
+      );
       return { kind, event: eventName(event.tenantId, event.sourceName, event.attributes) };
     } catch (error) {
       return { kind: 'refused', error: this.#toRefusal(error, event.sourceName) };
@@ -56,4 +72,26 @@ export class Ingest {
     this.log.error({ source, err: error }, 'an event could not be stored: the server refuses it');
     return new CallboardError('internal');
   }
+}
+
+/** That events came together: one fact for those of a tenant and source. */
+export function takenFacts(events: readonly SourcedEvent[]): AuditFact[] {
+  const batches = new Map<string, SourcedEvent[]>();
+  for (const event of events) {
+    const name = JSON.stringify([event.tenantId, event.sourceName]);
+    batches.set(name, [...(batches.get(name) ?? []), event]);
+  }
+  return [...batches.values()].map((batch) => {
+    const { tenantId, sourceName: source } = batch[0]!;
+    const names = batch.map((event) => eventName(event.tenantId, event.sourceName, event.attributes));
+    return { kind: 'event', what: 'taken', tenantId, details: { source, events: names } };
+  });
+}
+
+/**
+ * Resolves when all are on record.
+ * @throws CallboardError `unavailable`, `overloaded`
+ */
+export async function recordAll(audit: Pick<Audit, 'record'>, facts: readonly AuditFact[]): Promise<void> {
+  await Promise.all(facts.map((fact) => audit.record(fact)));
 }

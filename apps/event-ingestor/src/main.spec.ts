@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { BATCHED, STRUCTURED, SpecIngestors, TOKEN } from './spec-ingestor.js';
+import { BATCHED, BEARER, STRUCTURED, SpecIngestors, TOKEN } from './spec-ingestor.js';
 
 /** Processes and servers are started and killed: on a busy machine each of them takes its time. */
 jest.setTimeout(120_000);
@@ -220,6 +221,55 @@ describe('the process', () => {
   });
 });
 
+describe('a request that is refused', () => {
+  it('is on record, with its source and code and nothing of what it said', async () => {
+    const sre = await jetstreamManager(await nats.connect('sre'));
+    const before = (await readAudit(sre)).length;
+    const ingestor = await ingestors.start({ CALLBOARD_MAX_REQUESTS: '1' });
+    const wrong = { ...STRUCTURED, authorization: `Bearer ${MARK}` };
+    await ingestor.post('/events/ci', wrong, JSON.stringify(event()));
+    await ingestor.post('/webhooks/hub', { 'content-type': 'application/json' }, `{"x":"${MARK}"}`);
+    await ingestor.post(`/events/${MARK}`, STRUCTURED, '{}');
+    await ingestor.post('/events/ci', STRUCTURED, `{"x":"${MARK}`);
+    await ingestor.post('/events/ci', { ...BEARER, 'content-type': 'text/plain' }, MARK);
+    await ingestor.post('/events/ci', STRUCTURED, `{"data":"${MARK.repeat(700_000)}"}`);
+    const other = { specversion: '1.0', source: '/spec', id: MARK, type: 'com.example.other' };
+    await ingestor.post('/events/narrow', STRUCTURED, JSON.stringify(other));
+    const batch = [event(), { id: MARK }, { id: MARK }].map((each) => ({ specversion: '1.0', source: '/x', ...each }));
+    await ingestor.post('/events/ci', BATCHED, JSON.stringify(batch));
+    const socket = connect(ingestor.port, '127.0.0.1').on('error', () => undefined);
+    socket.write(
+      `POST /events/ci HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Type: application/cloudevents+json\r\nContent-Length: 9\r\n\r\n{`,
+    );
+    await waitFor(async () => (await ingestor.metric(/^callboard_requests_open (\d+)$/m)) === 1, {
+      what: 'all the room taken',
+      timeoutMs: PATIENT_MS,
+    });
+    await ingestor.send(event());
+    socket.destroy();
+    const refused = async () =>
+      (await readAudit(sre)).slice(before).filter(({ kind }) => kind !== 'event' && kind !== 'configuration');
+    await waitFor(async () => (await refused()).length === 9, { what: 'nine records', timeoutMs: PATIENT_MS });
+    const records = await refused();
+    const told = records.map(({ kind, what, code, tenant_id: tenant, details }) =>
+      [kind, what, code, tenant, details?.['source'], details?.['status']].join(' '),
+    );
+    expect(told.sort()).toEqual([
+      'authentication refused invalid_signature default hub 401',
+      'authentication refused unauthorized acme ci 401',
+      'denial refused forbidden default narrow 403',
+      'limit refused overloaded acme ci 503',
+      'malformed refused invalid_event acme ci 400',
+      'malformed refused invalid_request acme ci 400',
+      'malformed refused invalid_request acme ci 415',
+      'malformed refused not_found   404',
+      'malformed refused payload_too_large acme ci 413',
+    ]);
+    expect(records.every(({ personal }) => personal.address !== undefined)).toBe(true);
+    expect(JSON.stringify(records)).not.toContain(MARK);
+  });
+});
+
 describe('a flood', () => {
   const MALFORMED = 10_000;
   const AT_ONCE = 64;
@@ -243,12 +293,17 @@ describe('a flood', () => {
     const floods = Array.from({ length: AT_ONCE }, attack);
     expect((await ingestor.send(event())).status).toBe(202);
     await Promise.all(floods);
-    expect([...statuses.keys()].sort()).toEqual([400, 401, 413, 415]);
+    // Those with a wrong token are soon too many; those with the right one are still looked at.
+    expect([...statuses.keys()].sort()).toEqual([400, 401, 413, 415, 429]);
     expect((await ingestor.send(event())).status).toBe(202);
     expect(await ingestors.count()).toBe(before + 2);
     expect(await ingestor.metric(/^process_resident_memory_bytes (\d+)$/m)).toBeLessThan(MAX_RSS);
     expect(ingestor.log()).not.toContain(MARK);
     expect(ingestor.log().length).toBeLessThan(10_000);
+    // Of kinds and codes there are few; a busy machine may take some minutes for all of them.
+    const records = await ingestor.metric(/^callboard_audit_records_total\{what="recorded"\} (\d+)$/m);
+    const counted = await ingestor.metric(/^callboard_audit_records_total\{what="counted"\} (\d+)$/m);
+    expect(counted).toBeGreaterThan(10 * records);
   }, 300_000);
 
   it('of senders that never end their bodies is cut off, and refused beyond what there is room for', async () => {

@@ -8,7 +8,9 @@ import {
   createLogger,
   nestLogger,
   onStorageScarce,
+  startTracing,
   stopOnSignal,
+  watchCertificates,
 } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
@@ -21,6 +23,8 @@ import { openSources } from './sources.js';
 
 const config = loadConfig(IngestorConfig);
 const log = createLogger('event-ingestor', config.instance);
+watchCertificates(config);
+await startTracing('event-ingestor', config);
 const sources = await openSources(config, process.env);
 
 const app = await NestFactory.createApplicationContext(AppModule.with(config, sources, log), {

@@ -10,8 +10,8 @@ const env = { A: 'hunter2-a-0123456789', B: 'hunter2-b-0123456789', SHORT: 'hunt
 const parse = (text: string) => parseSources(text, PATH, env);
 
 describe('a sources file', () => {
-  it('has defaults for everything but what only its author knows', () => {
-    const sources = parse(`
+  it('has defaults for everything but what only its author knows', async () => {
+    const sources = await parse(`
 sources:
   - { name: ci, type: cloudevents, token: { env: A } }
   - { name: hub, type: webhook, scheme: github, secret: { env: B } }
@@ -40,8 +40,8 @@ sources:
     ]);
   });
 
-  it('may say everything', () => {
-    const [ci, std] = parse(`
+  it('may say everything', async () => {
+    const [ci, std] = await parse(`
 sources:
   - name: ci
     tenant: acme
@@ -74,13 +74,13 @@ sources:
         {},
       );
 
-    it('finds it beside the sources file, without the line break at its end', () => {
-      expect(read('token')).toMatchObject([{ tokens: ['hunter2-in-a-file-of-its-own'] }]);
+    it('finds it beside the sources file, without the line break at its end', async () => {
+      expect(await read('token')).toMatchObject([{ tokens: ['hunter2-in-a-file-of-its-own'] }]);
     });
 
-    it('is refused when the file is empty or not there', () => {
-      expect(() => read('empty')).toThrow('sources[0].token.file names a file that is empty');
-      expect(() => read('none')).toThrow('sources[0].token.file names a file that cannot be read');
+    it('is refused when the file is empty or not there', async () => {
+      await expect(read('empty')).rejects.toThrow('sources[0].token.file names a file that is empty');
+      await expect(read('none')).rejects.toThrow('sources[0].token.file names a file that cannot be read');
     });
   });
 
@@ -96,9 +96,12 @@ sources:
     [one('type: cloudevents'), 'sources[0] must have token'],
     [one('type: cloudevents, token: hunter2'), 'sources[0].token must be object'],
     [one('type: cloudevents, token: []'), 'sources[0].token must NOT have fewer than 1 items'],
-    [one('type: cloudevents, token: {}'), 'sources[0].token must have one of env and file: where the secret is'],
-    [one('type: cloudevents, token: { env: A, file: b }'), 'sources[0].token must have one of env and file'],
-    [one('type: cloudevents, token: { value: hunter2 }'), 'has a key value that is not known; known keys: env, file'],
+    [one('type: cloudevents, token: {}'), 'sources[0].token must have one of env, file and vault: where the secret is'],
+    [one('type: cloudevents, token: { env: A, file: b }'), 'sources[0].token must have one of env, file and vault'],
+    [
+      one('type: cloudevents, token: { value: hunter2 }'),
+      'has a key value that is not known; known keys: env, file, vault',
+    ],
     [one('type: cloudevents, token: { env: SHORT }'), 'sources[0].token must lead to 16 characters or more'],
     [
       one('type: cloudevents, token: { env: NOT_SET }'),
@@ -130,6 +133,10 @@ sources:
       'sources: [{ name: backstage, type: cloudevents, token: { env: A } }]',
       "sources[0].name is the name of the events of Backstage's plug-in",
     ],
+    [
+      'sources: [{ name: callboard, type: cloudevents, token: { env: A } }]',
+      'sources[0].name is the name of the events of Callboard itself',
+    ],
     ['sources: [{ name: A B, type: cloudevents, token: { env: A } }]', 'sources[0].name must match'],
     [
       'sources:\n  - { name: a, type: cloudevents, token: { env: A } }\n  - { name: a, type: cloudevents, token: { env: A } }',
@@ -137,17 +144,18 @@ sources:
     ],
   ])(
     'that cannot be used is refused with the file, the line, the place and what belongs there: %s',
-    (text, message) => {
-      expect(() => parse(text)).toThrow(SourcesError);
-      expect(() => parse(text)).toThrow(/^\/etc\/callboard\/sources\.yaml: line \d+: /);
-      expect(() => parse(text)).toThrow(message);
-      expect(() => parse(text)).not.toThrow('hunter2');
+    async (text, message) => {
+      const parsing = parse(text);
+      await expect(parsing).rejects.toThrow(SourcesError);
+      await expect(parsing).rejects.toThrow(/^\/etc\/callboard\/sources\.yaml: line \d+: /);
+      await expect(parsing).rejects.toThrow(message);
+      await expect(parsing).rejects.not.toThrow('hunter2');
     },
   );
 
-  it('that uses an alias over and over is refused', () => {
+  it('that uses an alias over and over is refused', async () => {
     const levels = Array.from({ length: 9 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(9).fill(`*l${i}`).join(', ')}]`);
-    expect(() => parse(['l0: &l0 [1]', ...levels].join('\n'))).toThrow('uses too many aliases');
+    await expect(parse(['l0: &l0 [1]', ...levels].join('\n'))).rejects.toThrow('uses too many aliases');
   });
 });
 

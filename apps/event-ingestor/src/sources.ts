@@ -98,6 +98,8 @@ const sender = {
 const type = (name: Source['type']) => ({ const: name });
 /** Under it the plug-in in Backstage stores its events itself. */
 const PLUGIN_SOURCE = 'backstage';
+/** Under it orchestrators store events of their sagas. */
+const OWN_SOURCE = 'callboard';
 /** A time may be off by as much as this, unless the file says otherwise; what the standard's own libraries take. */
 const MAX_AGE_S = 300;
 
@@ -154,10 +156,10 @@ export async function readSources(path: string, env: NodeJS.ProcessEnv): Promise
   return parseSources(content, path, env);
 }
 
-export function parseSources(content: string, path: string, env: NodeJS.ProcessEnv): Source[] {
+export async function parseSources(content: string, path: string, env: NodeJS.ProcessEnv): Promise<Source[]> {
   const yaml = YamlFile.parse(content, path, SourcesError);
   const reader = new SecretReader(yaml, dirname(resolve(path)), env);
-  const sources = yaml.check(FILE).sources.map(({ type }, i) => {
+  const reading = yaml.check(FILE).sources.map(({ type }, i): Promise<Source> => {
     const place = ['sources', i];
     switch (type) {
       case 'cloudevents':
@@ -168,9 +170,13 @@ export function parseSources(content: string, path: string, env: NodeJS.ProcessE
         return backstageBusSource(yaml.check(BACKSTAGE_BUS, place), reader, place);
     }
   });
+  const sources = await Promise.all(reading);
   sources.forEach(({ name }, i) => {
     if (name === PLUGIN_SOURCE) {
       throw yaml.mistake(['sources', i, 'name'], "is the name of the events of Backstage's plug-in: choose another");
+    }
+    if (name === OWN_SOURCE) {
+      throw yaml.mistake(['sources', i, 'name'], 'is the name of the events of Callboard itself: choose another');
     }
     if (sources.findIndex((other) => other.name === name) !== i) {
       throw yaml.mistake(['sources', i, 'name'], 'is the name of another source already');
@@ -205,23 +211,29 @@ type Place = (string | number)[];
 /** What a header can carry, and nobody guesses. */
 const TOKEN = /^[\x21-\x7e]{16,}$/;
 
-function cloudEventsSource(
+async function cloudEventsSource(
   written: WrittenCloudEvents,
   yaml: YamlFile,
   reader: SecretReader,
   place: Place,
-): CloudEventsSource {
-  const tokens = reader.all([...place, 'token'], written.token);
+): Promise<CloudEventsSource> {
+  const tokens = await reader.all([...place, 'token'], written.token);
   if (tokens.every((token) => TOKEN.test(token))) return { type: 'cloudevents', ...senderOf(written), tokens };
   throw yaml.mistake([...place, 'token'], 'must lead to 16 characters or more, of printable ASCII without spaces');
 }
 
-function webhookSource(written: WrittenWebhook, yaml: YamlFile, reader: SecretReader, place: Place): WebhookSource {
+async function webhookSource(
+  written: WrittenWebhook,
+  yaml: YamlFile,
+  reader: SecretReader,
+  place: Place,
+): Promise<WebhookSource> {
   const { scheme, max_age_s: maxAge } = written;
   if (maxAge !== undefined && scheme === 'github') {
     throw yaml.mistake([...place, 'max_age_s'], 'cannot be kept: GitHub signs no time; remove it');
   }
-  const secrets = reader.all([...place, 'secret'], written.secret).map((value) => {
+  const found = await reader.all([...place, 'secret'], written.secret);
+  const secrets = found.map((value) => {
     const key = scheme === 'github' ? Buffer.from(value) : standardKey(value);
     if (key) return key;
     throw yaml.mistake([...place, 'secret'], 'must lead to "whsec_" and 24 to 64 bytes in base64');
@@ -229,15 +241,18 @@ function webhookSource(written: WrittenWebhook, yaml: YamlFile, reader: SecretRe
   return { type: 'webhook', ...senderOf(written), scheme, secrets, maxAgeMs: (maxAge ?? MAX_AGE_S) * 1_000 };
 }
 
-function backstageBusSource(written: WrittenBus, reader: SecretReader, place: Place): BackstageBusSource {
+async function backstageBusSource(
+  written: WrittenBus,
+  reader: SecretReader,
+  place: Place,
+): Promise<BackstageBusSource> {
   const { name, tenant, base_url: baseUrl, token, topics, subscription_id: subscriptionId } = written;
-  const [read] = reader.all([...place, 'token'], token);
   return {
     type: 'backstage_bus',
     name,
     tenantId: tenant,
     baseUrl: baseUrl.replace(/\/$/, ''),
-    token: read!,
+    token: await reader.one([...place, 'token'], token),
     topics,
     subscriptionId,
   };

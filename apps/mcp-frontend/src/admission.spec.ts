@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Quota } from '@callboard/access';
 import type { CallboardError } from '@callboard/envelope';
 import { AckedPublisher, STREAM } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Admission, type AdmissionLimit } from './admission.js';
+import { quotas } from './spec-quotas.js';
 import { StreamRoom } from './stream-room.js';
 
 const jane = { tenantId: 'acme', userId: 'jane' };
@@ -20,8 +22,8 @@ function refusal(admission: Admission, principal = jane): CallboardError | undef
 }
 
 describe('commands that have not ended', () => {
-  const limited = (maxPerTenant: number, maxPerPrincipal: number) => {
-    const admission = new Admission({ maxPerTenant, maxPerPrincipal }, () => undefined);
+  const limited = (commands: number, commandsPerPrincipal: number) => {
+    const admission = new Admission(quotas({ commands, commandsPerPrincipal }), () => undefined);
     const refused: AdmissionLimit[] = [];
     admission.onRefusal = (limit) => refused.push(limit);
     return { admission, refused };
@@ -66,6 +68,47 @@ describe('commands that have not ended', () => {
   });
 });
 
+describe('calls of a tenant', () => {
+  it('come as often as its quota says, in bursts too, and those of others do not count', () => {
+    let nowMs = 0;
+    const rates = new Map([['acme', { perSecond: 2, burst: 3 }]]);
+    const of = (tenantId: string) => ({ ...quotas().of(tenantId), ...spread(rates.get(tenantId)) });
+    const admission = new Admission(
+      { of },
+      () => undefined,
+      () => nowMs,
+    );
+    const refused: string[] = [];
+    admission.onRefusal = (limit, tenantId) => refused.push(`${tenantId}: ${limit}`);
+    const calls = (principal = jane) => {
+      try {
+        admission.call(principal);
+        return 'served';
+      } catch (error) {
+        return (error as CallboardError).toBody();
+      }
+    };
+    const tooOften = { code: 'rate_limited', retryable: true, retry_after_ms: 500 };
+    expect([calls(), calls(joe), calls()]).toEqual(['served', 'served', 'served']);
+    expect(calls(joe)).toMatchObject(tooOften);
+    expect(calls(jane2)).toBe('served');
+    nowMs = 250;
+    expect(calls()).toMatchObject({ ...tooOften, retry_after_ms: 250 });
+    nowMs = 500;
+    expect([calls(), calls()]).toMatchObject(['served', tooOften]);
+    nowMs = 1_000_000;
+    expect([calls(), calls(), calls(), calls()]).toMatchObject(['served', 'served', 'served', tooOften]);
+    // A rate that is taken away is gone, and one that is given begins with its burst.
+    rates.delete('acme');
+    expect([calls(), calls()]).toEqual(['served', 'served']);
+    rates.set('acme', { perSecond: 1, burst: 1 });
+    expect([calls(), calls()]).toMatchObject(['served', { retry_after_ms: 1_000 }]);
+    expect(new Set(refused)).toEqual(new Set(['acme: calls of a tenant']));
+  });
+});
+
+const spread = (calls: Quota['calls']) => (calls ? { calls } : {});
+
 describe('a stream that is nearly full', () => {
   let nats: TestNats;
   beforeEach(async () => {
@@ -78,7 +121,7 @@ describe('a stream that is nearly full', () => {
     [STREAM.outcomes, 'action-runner', 'out.acme'],
   ])('refuses commands while it is %s, and no longer', async (stream, user, subject) => {
     const room = await StreamRoom.start(await nats.connect('mcp-frontend'), () => undefined);
-    const admission = new Admission({ maxPerTenant: 1_000, maxPerPrincipal: 1_000 }, () => room.full);
+    const admission = new Admission(quotas(), () => room.full);
     expect(refusal(admission)).toBeUndefined();
 
     const publisher = new AckedPublisher(await nats.connect(user));

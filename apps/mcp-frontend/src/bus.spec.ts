@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ServerSpec } from '@callboard/access';
 import { ActionSet, Announcer, Catalog, defineAction, definePrompt, type ActionDefinition } from '@callboard/actions';
 import { BUCKET, KeyValueStore } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import type { ServerEvent } from '@modelcontextprotocol/server';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
+import { McpServer } from './mcp-server.js';
 import { EventBus } from './bus.js';
 
 const fail = (error: unknown) => {
@@ -17,11 +19,14 @@ beforeAll(async () => {
 });
 afterAll(() => nats.dispose());
 
+/** Policies that stay as they are. */
+const UNCHANGED = { onChange: () => () => undefined };
+
 /** One replica of the front end, as far as events go. */
 async function replica() {
   const nc: NatsConnection = await nats.connect('mcp-frontend');
   const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), fail);
-  const bus = new EventBus(nc, catalog, fail);
+  const bus = new EventBus(nc, new McpServer(new ServerSpec(''), catalog), UNCHANGED, fail);
   const heard: ServerEvent[] = [];
   bus.subscribe((event) => heard.push(event));
   await catalog.start();
@@ -78,7 +83,9 @@ describe('EventBus', () => {
   it('a listener that fails does not keep others from hearing', async () => {
     const errors: unknown[] = [];
     const nc = await nats.connect('mcp-frontend');
-    const bus = new EventBus(nc, { onChange: () => () => true }, (error) => errors.push(error));
+    const bus = new EventBus(nc, { onChange: () => () => undefined, tells: () => true }, UNCHANGED, (error) =>
+      errors.push(error),
+    );
     const heard: ServerEvent[] = [];
     bus.subscribe(() => {
       throw new Error('not today');

@@ -1,13 +1,15 @@
 /**
- * Change events for clients that listen, whichever replica they are connected to.
+ * Change events for clients of one MCP server that listen, whichever replica they are connected to.
  *
- * That the catalog changed every replica sees for itself, because each watches the registry; those events stay in the process.
+ * That the catalog or the policies changed every replica sees for itself, because each watches them; those events stay in the process.
  * That a resource changed only one process knows; those events go over core NATS, and every replica (the publisher too) delivers
  * what it receives. An event that is lost in a reconnect is not sent again: clients that must not miss a change read again.
  */
-import type { Catalog, CatalogView, Surface } from '@callboard/actions';
+import type { CatalogView, Surface } from '@callboard/actions';
 import type { ServerEvent, ServerEventBus } from '@modelcontextprotocol/server';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { McpServer } from './mcp-server.js';
+import type { ServerAccess } from './server-access.js';
 
 const SUBJECT = 'mcp.bus';
 
@@ -16,11 +18,12 @@ type ResourceUpdated = Extract<ServerEvent, { kind: 'resource_updated' }>;
 export class EventBus implements ServerEventBus {
   readonly #listeners = new Set<(event: ServerEvent) => void>();
   readonly #subscription: Subscription;
-  readonly #unfollow: () => void;
+  readonly #unfollow: (() => void)[];
 
   constructor(
     private readonly nc: NatsConnection,
-    catalog: Pick<Catalog, 'onChange'>,
+    private readonly server: Pick<McpServer, 'onChange' | 'tells'>,
+    access: Pick<ServerAccess, 'onChange'>,
     private readonly onError: (error: unknown) => void,
   ) {
     this.#subscription = nc.subscribe(SUBJECT, {
@@ -29,9 +32,14 @@ export class EventBus implements ServerEventBus {
         else this.#receive(message.data);
       },
     });
-    this.#unfollow = catalog.onChange((view, before) => {
+    const unfollowCatalog = server.onChange((view, before) => {
       for (const event of changesBetween(before, view)) this.#deliver(event);
     });
+    // Whose lists are others under other policies is not looked at: all are told to look.
+    const unfollowPolicies = access.onChange(() => {
+      for (const { event } of KINDS) this.#deliver({ kind: event });
+    });
+    this.#unfollow = [unfollowCatalog, unfollowPolicies];
   }
 
   publish(event: ServerEvent): void {
@@ -47,7 +55,7 @@ export class EventBus implements ServerEventBus {
   }
 
   close(): void {
-    this.#unfollow();
+    for (const unfollow of this.#unfollow) unfollow();
     this.#subscription.unsubscribe();
     this.#listeners.clear();
   }
@@ -55,7 +63,7 @@ export class EventBus implements ServerEventBus {
   #receive(data: Uint8Array): void {
     try {
       const { uri } = JSON.parse(Buffer.from(data).toString()) as ResourceUpdated;
-      if (typeof uri === 'string') this.#deliver({ kind: 'resource_updated', uri });
+      if (typeof uri === 'string' && this.server.tells(uri)) this.#deliver({ kind: 'resource_updated', uri });
     } catch (error) {
       this.onError(error);
     }

@@ -1,17 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { defineAction, defineResource, type ActionDefinition, type RegisteredAction } from '@callboard/actions';
 import { idempotentCorrelationId, parseEnvelope, type CommandEnvelope, type JsonObject } from '@callboard/envelope';
 import { AckedPublisher, OutcomePublisher, STREAM, type CommandClient, type Ending } from '@callboard/jetstream';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, waitFor, type TestNats, testPrincipal } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { Admission } from './admission.js';
 import type { Invocation, Invoker } from './call.js';
+import { FairShare } from './fair-share.js';
+import { RESULT_TOOL } from './result-tool.js';
 import { startInvoker } from './spec-invoker.js';
 import type { Departure } from './waiting.js';
 
 const CORRELATION_ID = 'io.callboard/correlation_id';
 const REPLAYED = 'io.callboard/replayed';
-const principal = { tenantId: 'acme', userId: 'user:default/jane' };
+const principal = testPrincipal('acme', 'user:default/jane');
 
 let nats: TestNats;
 let client: CommandClient;
@@ -98,6 +100,7 @@ describe('the envelope of a call', () => {
       correlation_id: expect.stringMatching(/^c_/),
       tenant_id: 'acme',
       user_id: 'user:default/jane',
+      caller: { via: 'static', server: '/mcp' },
       tool: 'git',
       method: 'clone',
       args: { key: 'repo' },
@@ -111,6 +114,13 @@ describe('the envelope of a call', () => {
     });
     expect(Date.parse(command.deadline_at) - Date.parse(command.issued_at)).toBe(5_000);
     expect(await result).toEqual({ content: [], _meta: { [CORRELATION_ID]: command.correlation_id } });
+  });
+
+  it('has the groups that the principal is a member of', async () => {
+    const groups = ['group:default/team-a', 'group:default/team-b'];
+    const [command, result] = await answered(call({ principal: { ...principal, groups } }), succeeded);
+    expect(command.groups).toEqual(groups);
+    await result;
   });
 
   it('has what the caller says, and the id that its idempotency key stands for', async () => {
@@ -262,5 +272,108 @@ describe('a caller that goes away', () => {
     expect(await result).toMatchObject({ isError: true });
     const outcome = await waitFor(() => client.lookup(command.tenant_id, command.correlation_id), { what: 'the end' });
     expect(outcome.status).toBe('cancelled');
+  });
+});
+
+describe('a tenant that calls more often than its quota allows', () => {
+  it('is told when to come again; nothing is accepted, and it is on record', async () => {
+    const own = await startInvoker(await nats.connect('mcp-frontend'), {
+      instance: 'quota',
+      quota: { calls: { perSecond: 0.1, burst: 1 } },
+    });
+    try {
+      const status = { ...call(), action: RESULT_TOOL, args: { correlation_id: 'c_none' } };
+      await own.invoker.invoke(status);
+      const refused = await own.invoker.invoke(call());
+      expect(refused).toMatchObject({
+        isError: true,
+        structuredContent: { error: { code: 'rate_limited', retryable: true, retry_after_ms: expect.any(Number) } },
+      });
+      await expect(own.invoker.invoke(call({ action: resource }))).rejects.toMatchObject({ code: 'rate_limited' });
+      expect((await sre.streams.info(STREAM.commands)).state.last_seq).toBe(before);
+      expect(own.audit.facts).toContainEqual(
+        expect.objectContaining({ kind: 'limit', what: 'refused', code: 'rate_limited', tenantId: 'acme' }),
+      );
+    } finally {
+      own.commands.close();
+    }
+  });
+});
+
+describe('a call that waits for the turn of its tenant', () => {
+  let own: Awaited<ReturnType<typeof startInvoker>>;
+  let turns: FairShare;
+  let leave: ((how: Departure) => void) | undefined;
+  /** Gives back the one place that its tenant has. */
+  let goOn: () => void;
+
+  beforeEach(async () => {
+    turns = new FairShare({ underWay: 1, linePerTenant: 1 });
+    const place = new Promise<never>((_, reject) => (goOn = () => reject(new Error('given back'))));
+    for (const tenant of ['other', 'acme']) {
+      turns.take(tenant, () => place, { deadlineAt: Infinity }).catch(() => undefined);
+    }
+    own = await startInvoker(await nats.connect('mcp-frontend'), { instance: 'in line', turns });
+    leave = undefined;
+  });
+  afterEach(() => own.commands.close());
+
+  const lineUp = (more: Partial<Invocation> = {}) =>
+    own.invoker.invoke(call({ onGone: (gone) => (leave = gone), ...more }));
+  const stored = async () => (await sre.streams.info(STREAM.commands)).state.last_seq - before;
+  const refused = (code: string) => ({
+    isError: true,
+    structuredContent: { error: expect.objectContaining({ code }) },
+  });
+
+  it('counts as one that has not ended, and is accepted when its turn comes', async () => {
+    const result = lineUp();
+    expect([turns.inLine, own.admission.open, await stored()]).toEqual([1, 1, 0]);
+    goOn();
+    await outcomes.publish(await nextCommand(), succeeded);
+    expect(await result).toMatchObject({ content: [] });
+    expect([turns.inLine, own.admission.open]).toEqual([0, 0]);
+  });
+
+  it('is not accepted when its caller goes away before', async () => {
+    const result = lineUp();
+    leave!('cancelled');
+    expect(await result).toMatchObject(refused('cancelled'));
+    goOn();
+    expect([turns.inLine, own.admission.open, await stored()]).toEqual([0, 0, 0]);
+  });
+
+  it.each<[string, Departure, JsonObject]>([
+    ['named an idempotency key', 'cancelled', { idempotency_key: 'comes back to it' }],
+    ['would have been satisfied with a handle', 'cancelled', { accept_async: true }],
+    ['is only cut off from this replica', 'cut_off', {}],
+  ])('is accepted all the same when its caller %s', async (_, how, fields) => {
+    lineUp({ meta: meta(fields) }).catch(() => undefined);
+    leave!(how);
+    expect(turns.inLine).toBe(1);
+    goOn();
+    await outcomes.publish(await nextCommand(), succeeded);
+    await waitFor(() => own.admission.open === 0, { what: 'no open command' });
+  });
+
+  it('is refused beyond the line, and may come again with the same key', async () => {
+    const first = lineUp({ meta: meta({ idempotency_key: 'again' }) });
+    const refusal = await lineUp({ meta: meta({ idempotency_key: 'second' }) });
+    expect(refusal).toMatchObject(refused('overloaded'));
+    expect(refusal).toMatchObject({ structuredContent: { error: { retryable: true, retry_after_ms: 1_000 } } });
+    expect(own.admission.open).toBe(1);
+    goOn();
+    await outcomes.publish(await nextCommand(), succeeded);
+    expect(await first).toMatchObject({ content: [] });
+    before += 1;
+    const again = lineUp({ meta: meta({ idempotency_key: 'second' }) });
+    await outcomes.publish(await nextCommand(), succeeded);
+    expect(await again).toMatchObject({ content: [] });
+  });
+
+  it('does not wait where another replica had it accepted', async () => {
+    const result = lineUp({ accepted: true });
+    await outcomes.publish(await nextCommand(), succeeded);
+    expect(await result).toMatchObject({ content: [] });
   });
 });

@@ -7,6 +7,7 @@
  * A caller that goes away is one of two things. It no longer wants the result: then its command is cancelled, unless it said beforehand
  * that it may come back for it (an idempotency key, `accept_async`). Or it is only cut off from this replica: then the command goes on.
  */
+import { bearerToken, commandCallerOf, type Principal } from '@callboard/access';
 import {
   checkArguments,
   defaultOrderingKey,
@@ -14,6 +15,7 @@ import {
   type InputKind,
   type RegisteredAction,
 } from '@callboard/actions';
+import type { Audit } from '@callboard/audit';
 import {
   CallboardError,
   ENVELOPE_VERSION,
@@ -25,21 +27,22 @@ import {
   type JsonObject,
   type Outcome,
 } from '@callboard/envelope';
-import type { CommandClient, OpenInputs, Submission } from '@callboard/jetstream';
+import { STREAM, type CallerTokens, type CommandClient, type OpenInputs, type Submission } from '@callboard/jetstream';
 import type { Admission } from './admission.js';
+import { calledIn, tracedCall, tracedSubmit, tracedWait } from './call-trace.js';
 import type { EventCalls } from './events/event-calls.js';
 import { isEventTool } from './events/event-tools.js';
-import type { Handles, Held } from './handles.js';
+import type { FairShare } from './fair-share.js';
+import { toolOf, type Handles, type Held } from './handles.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
+import type { SagaDesk } from './sagas/saga-desk.js';
+import { isOfSagas } from './sagas/saga-tools.js';
 import { RESULT_TOOL, acceptedForLater, readResultArguments, stillRunning } from './result-tool.js';
+import { fetchedResult, refusedCall } from './recorded.js';
+import type { ServerAccess } from './server-access.js';
 import { asToolResult, failure, resultMeta, toResult } from './results.js';
 import { createdTask } from './tasks.js';
 import { Waiting, isOutcome, type Turn, type Waiter } from './waiting.js';
-
-export interface Principal {
-  tenantId: string;
-  userId: string;
-}
 
 export interface Invocation extends Waiter {
   principal: Principal;
@@ -92,10 +95,15 @@ export class Invoker {
     private readonly commands: CommandClient,
     private readonly handles: Handles,
     private readonly admission: Admission,
+    private readonly turns: FairShare,
     /** How long a call that may be answered with a handle waits for its result first. */
     private readonly syncWindowMs: number,
     private readonly events: Pick<EventCalls, 'serve'>,
+    private readonly sagas: Pick<SagaDesk, 'serve' | 'join'>,
     private readonly onError: (error: unknown) => void,
+    private readonly audit: Audit,
+    private readonly callerTokens: Pick<CallerTokens, 'hold'>,
+    private readonly access: ServerAccess,
   ) {}
 
   /**
@@ -103,35 +111,55 @@ export class Invoker {
    * @throws CallboardError for a resource or a prompt that failed; a tool's failure is a result with `isError`.
    * @throws ProtocolError where the action asked for one; TaskRequired
    */
-  async invoke(call: Invocation): Promise<JsonObject> {
+  invoke(call: Invocation): Promise<JsonObject> {
+    return tracedCall(call, () => this.#invoke(call));
+  }
+
+  async #invoke(call: Invocation): Promise<JsonObject> {
     let correlationId = newCorrelationId();
     try {
+      if (!call.accepted) this.admission.call(call.principal);
+      if (call.action === RESULT_TOOL || isOfSagas(call.action) || isEventTool(call.action)) {
+        this.access.checkRun(call.principal, call.action, 'normal');
+      }
       if (call.action === RESULT_TOOL) return await this.#fetchResult(call);
+      if (isOfSagas(call.action)) return { ...(await this.sagas.serve(call)), _meta: resultMeta(correlationId) };
       if (isEventTool(call.action)) return { ...(await this.events.serve(call)), _meta: resultMeta(correlationId) };
       const round = call.requestState === undefined ? undefined : (JSON.parse(call.requestState) as Round);
       const fields = readMessagingFields(call.meta, call.header);
       const handle = handleFor(call, fields);
+      this.access.checkRun(call.principal, call.action, fields.priority ?? 'normal', correlationId);
       if (round && 'running' in round) return await this.#rejoin(call, handle, round);
       const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
       if (idempotencyKey !== undefined) correlationId = correlationIdFor(call, round?.state, idempotencyKey);
       checkArguments(call.action, call.args);
-      const command = toCommand(call, fields, correlationId, round?.state, idempotencyKey);
+      const command = toCommand(call, fields, correlationId, round?.state, idempotencyKey, this.access.path);
       const waiting = new Waiting(call);
       const patienceMs = this.#patience(call.action, handle);
       waiting.keep = patienceMs === 0;
-      const submission = await this.#submit(call, command, waiting);
-      const turn = await waiting.for(submission, patienceMs);
+      waiting.saga = call.action.binding?.kind === 'saga';
+      if (fields.sagaId !== undefined) waiting.keep = true;
+      const takeBack = this.#lendToken(call, command);
+      const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
+      const submission = await this.#submit(call, command, waiting, goesOn).catch((error: unknown) => {
+        takeBack();
+        throw error;
+      });
+      const turn = await tracedWait(submission, () => waiting.for(submission, patienceMs));
       // A request that another replica carries on joins its own command: the caller called once, and is told so.
       const replayed = submission.replayed && fields.idempotencyKey !== undefined;
       if (isOutcome(turn)) {
+        takeBack();
         this.admission.leave(call.principal);
         return asRound(toResult(call.action.surface.kind, turn, replayed));
       }
-      void this.handles.countUntilEnded(call.principal, submission);
-      const goesOn = fields.idempotencyKey !== undefined || fields.acceptAsync === true;
+      void this.handles.countUntilEnded(call.principal, submission).then(takeBack);
       return await this.#answerEarly(call, { submission, handle, goesOn, replayed, waiting }, turn);
     } catch (error) {
-      if (!(error instanceof CallboardError) || call.action.surface.kind !== 'tool') throw error;
+      if (!(error instanceof CallboardError)) throw error;
+      // A denial is on record as one.
+      if (error.code !== 'forbidden') this.audit.note(refusedCall(call, error, correlationId));
+      if (call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? correlationId);
     }
   }
@@ -142,12 +170,46 @@ export class Invoker {
     if ('running' in round && !round.goes_on) this.handles.cancel(principal, round.running).catch(this.onError);
   }
 
-  async #submit(call: Invocation, command: CommandEnvelope, waiting: Waiting): Promise<Submission> {
-    this.admission.enter(call.principal, call.accepted);
+  /**
+   * What calls a far side for its caller gets the caller's token: it is there before the command is.
+   * @returns what takes it back
+   */
+  #lendToken({ principal, action, header }: Invocation, command: CommandEnvelope): () => void {
+    const token = isWanted(principal, action) && bearerToken(header('authorization'));
+    if (!token) return () => undefined;
+    command.caller_token = true;
+    const until = Math.min(Date.parse(command.deadline_at), principal.expiresAt ?? Infinity);
+    return this.callerTokens.hold(command, token, until) ?? (() => undefined);
+  }
+
+  /** Has the command accepted when it is its tenant's turn; one whose caller goes away before is not, unless it `goesOn`. */
+  async #submit(call: Invocation, command: CommandEnvelope, waiting: Waiting, goesOn: boolean): Promise<Submission> {
+    const { principal, accepted } = call;
+    this.admission.enter(principal, accepted);
     try {
-      return await this.commands.submit(command, waiting);
+      const start = () => this.#start(command, waiting);
+      if (accepted) return await this.turns.takeAtOnce(principal.tenantId, start);
+      return await this.turns.take(principal.tenantId, start, {
+        deadlineAt: Date.parse(command.deadline_at),
+        onLine: (leave) => call.onGone?.((how) => how === 'cancelled' && !goesOn && leave()),
+      });
     } catch (error) {
-      this.admission.leave(call.principal);
+      this.admission.leave(principal);
+      throw error;
+    }
+  }
+
+  async #start(command: CommandEnvelope, waiting: Waiting): Promise<Submission> {
+    let joined = false;
+    try {
+      if (command.saga_id !== undefined) await this.sagas.join(command);
+      joined = command.saga_id !== undefined;
+      return await tracedSubmit(command, waiting.saga ? STREAM.sagas : STREAM.commands, (traced) =>
+        this.commands.submit(traced, waiting),
+      );
+    } catch (error) {
+      // Its saga waits for a step that does not come, unless it is told.
+      if (joined && !isConflict(error)) this.commands.cancel(command).catch(this.onError);
       throw error;
     }
   }
@@ -193,7 +255,7 @@ export class Invoker {
     if (asks(held)) return question(held.inputs, round);
     const waiting = new Waiting(call, round.heard);
     const submission = this.commands.watch(held.accepted, waiting);
-    const turn = await waiting.for(submission, this.#patience(call.action, handle));
+    const turn = await tracedWait(submission, () => waiting.for(submission, this.#patience(call.action, handle)));
     if (isOutcome(turn)) return asRound(toResult(call.action.surface.kind, turn));
     submission.release();
     if (typeof turn === 'object' && !handle && canAnswer(call, turn.inputs)) {
@@ -209,7 +271,9 @@ export class Invoker {
   async #fetchResult(call: Invocation): Promise<JsonObject> {
     const { correlationId, waitMs } = readResultArguments(call.args);
     const { principal } = call;
-    let held = await this.handles.answer(principal, correlationId, call.inputResponses ?? {});
+    let held = await this.handles.find(principal, correlationId);
+    if (held) this.access.checkHandle(principal, 'read_result', toolOf(held), correlationId);
+    if (call.inputResponses) held = await this.handles.answer(principal, correlationId, call.inputResponses);
     if (held?.kind === 'open' && !asks(held)) {
       const waiting = new Waiting(call);
       const submission = this.commands.watch(held.accepted, waiting);
@@ -218,7 +282,10 @@ export class Invoker {
       if (typeof turn === 'object') held = await this.handles.find(principal, correlationId);
     }
     if (!held) throw new CallboardError('not_found', 'You have no command of that name', { correlationId });
-    if (held.kind === 'ended') return asToolResult(toResult('tool', held.outcome));
+    if (held.kind === 'ended') {
+      await this.audit.record(fetchedResult(call, correlationId));
+      return asToolResult(toResult('tool', held.outcome));
+    }
     if (asks(held) && canAnswer(call, held.inputs)) {
       return question(held.inputs, { running: correlationId, goes_on: true, heard: 0 });
     }
@@ -264,18 +331,18 @@ function toCommand(
   correlationId: string,
   state: string | undefined,
   idempotencyKey: string | undefined,
+  server: string,
 ): CommandEnvelope {
   const { principal, action, args } = call;
   const name = parseActionId(action.id);
   const deadlineMs = fields.deadlineMs ?? action.deadline_ms;
   const now = Date.now();
-  const traceparent = call.meta['traceparent'] ?? call.header('traceparent');
-  const tracestate = call.meta['tracestate'] ?? call.header('tracestate');
   const command: CommandEnvelope = {
     envelope_version: ENVELOPE_VERSION,
     correlation_id: correlationId,
     tenant_id: principal.tenantId,
     user_id: principal.userId,
+    caller: commandCallerOf(principal, server),
     tool: name.tool,
     method: name.method,
     args,
@@ -288,32 +355,37 @@ function toCommand(
     deadline_at: new Date(now + deadlineMs).toISOString(),
   };
   // Set one by one: spreading each into the literal makes a temporary object a field, on every call.
+  if (principal.groups.length > 0) command.groups = [...principal.groups];
   if (idempotencyKey !== undefined) command.idempotency_key = idempotencyKey;
   if (fields.sagaId !== undefined) command.saga_id = fields.sagaId;
   if (fields.sagaStep !== undefined) command.saga_step = fields.sagaStep;
   if (fields.compensation) command.compensation = fields.compensation;
-  if (isTraceparent(traceparent)) {
-    command.traceparent = traceparent;
-    if (typeof tracestate === 'string' && tracestate.length <= 512) command.tracestate = tracestate;
-  }
+  Object.assign(command, calledIn(call));
   if (call.inputCapabilities.length > 0) command.input_capabilities = [...call.inputCapabilities];
   if (call.inputResponses) command.input_responses = call.inputResponses;
   if (state !== undefined) command.request_state = state;
   return command;
 }
 
+/** An action of a Backstage is called with the token of a user of Backstage; what exchanges tokens, with that of an issuer. */
+function isWanted({ via }: Principal, { origin, caller_token: exchanged }: RegisteredAction): boolean {
+  return via === 'backstage' ? origin === 'backstage' : via === 'jwt' && exchanged === true;
+}
+
+/** The command that is there under this id is another call's. */
+function isConflict(error: unknown): boolean {
+  return error instanceof CallboardError && error.code === 'idempotency_conflict';
+}
+
 function correlationIdFor(call: Invocation, state: string | undefined, idempotencyKey: string): string {
+  const { tenantId, userId } = call.principal;
   const action = parseActionId(call.action.id);
   const key = idempotencyKey + roundOf(call.inputResponses, state);
-  return idempotentCorrelationId({ ...call.principal, action, idempotencyKey: key });
+  return idempotentCorrelationId({ tenantId, userId, action, idempotencyKey: key });
 }
 
 /** The rounds of a call share its idempotency key, and each is a command of its own: what was answered tells them apart. */
 function roundOf(inputResponses: JsonObject | undefined, state: string | undefined): string {
   if (!inputResponses && state === undefined) return '';
   return `:${fingerprint([inputResponses ?? null, state ?? null])}`;
-}
-
-function isTraceparent(value: unknown): value is string {
-  return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value);
 }

@@ -1,16 +1,19 @@
-import { AppConfig, FromEnv } from '@callboard/config';
+import { EdgeConfig, FromEnv } from '@callboard/config';
 import { IsBase64, IsBoolean, IsInt, IsNotEmpty, IsString, Max, Min, MinLength, ValidateIf } from 'class-validator';
 
 const LOCALHOST = 'localhost,127.0.0.1,[::1]';
 
 /** Configuration of one process of the front end. */
-export class FrontendConfig extends AppConfig {
+export class FrontendConfig extends EdgeConfig {
   @FromEnv('CALLBOARD_INSTANCE', 'Name of this replica; a restarted process keeps it')
   @IsString()
   @IsNotEmpty()
   instance: string = 'mcp-frontend-1';
 
-  @FromEnv('CALLBOARD_HTTP_HOST', 'Address to serve MCP on; anything but a loopback address needs a tokens file')
+  @FromEnv(
+    'CALLBOARD_HTTP_HOST',
+    'Address to serve MCP on; on anything but a loopback address nobody may call without a token',
+  )
   @IsString()
   @IsNotEmpty()
   httpHost: string = '127.0.0.1';
@@ -21,9 +24,37 @@ export class FrontendConfig extends AppConfig {
   @Max(65535)
   httpPort: number = 3333;
 
-  @FromEnv('CALLBOARD_TOKENS_FILE', 'JSON file of bearer tokens: [{"sha256": hex, "tenant_id": text, "user_id": text}]')
+  @FromEnv('CALLBOARD_TOKENS_FILE', 'JSON file of bearer tokens for machines, as hashes, with what each is good for')
   @IsString()
   tokensFile: string = '';
+
+  @FromEnv(
+    'CALLBOARD_ACCESS',
+    'Path of the access file: issuers whose tokens are good here, and what their claims mean',
+  )
+  @IsString()
+  access: string = '';
+
+  @FromEnv(
+    'CALLBOARD_SERVERS',
+    'Path of the servers file: MCP servers beside the one at /mcp, and what each of them shows',
+  )
+  @IsString()
+  servers: string = '';
+
+  @FromEnv(
+    'CALLBOARD_POLICIES',
+    "Cedar policies that say who may do what: a *.cedar file, or a folder of them; see docs/access-policies.md. Empty: everything within one's tenant",
+  )
+  @IsString()
+  policies: string = '';
+
+  @FromEnv(
+    'CALLBOARD_QUOTAS',
+    'YAML file of quotas: how much each tenant may use; read again whenever it changes. See docs/tenancy.md. Empty: the limits below for every tenant',
+  )
+  @IsString()
+  quotas: string = '';
 
   @FromEnv('CALLBOARD_ALLOWED_HOSTS', 'Host names under which clients may address this server, comma separated')
   @IsString()
@@ -88,12 +119,18 @@ export class FrontendConfig extends AppConfig {
   @Min(1)
   maxWaitingPolls: number = 1024;
 
-  @FromEnv('CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_PRINCIPAL', 'Named event subscriptions of one principal')
+  @FromEnv(
+    'CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_PRINCIPAL',
+    'Named event subscriptions of one principal, unless the quotas file says otherwise',
+  )
   @IsInt()
   @Min(1)
   maxEventSubscriptionsPerPrincipal: number = 32;
 
-  @FromEnv('CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_TENANT', 'Named event subscriptions of one tenant')
+  @FromEnv(
+    'CALLBOARD_MAX_EVENT_SUBSCRIPTIONS_PER_TENANT',
+    'Named event subscriptions of one tenant, unless the quotas file says otherwise',
+  )
   @IsInt()
   @Min(1)
   maxEventSubscriptionsPerTenant: number = 1_000;
@@ -120,7 +157,7 @@ export class FrontendConfig extends AppConfig {
 
   @FromEnv(
     'CALLBOARD_MAX_COMMANDS_PER_TENANT',
-    'Commands of one tenant that this replica had accepted and that have not ended',
+    'Commands of one tenant that this replica had accepted and that have not ended, unless the quotas file says otherwise',
   )
   @IsInt()
   @Min(1)
@@ -128,11 +165,24 @@ export class FrontendConfig extends AppConfig {
 
   @FromEnv(
     'CALLBOARD_MAX_COMMANDS_PER_PRINCIPAL',
-    'Commands of one principal that this replica had accepted and that have not ended',
+    'Commands of one principal that this replica had accepted and that have not ended, unless the quotas file says otherwise',
   )
   @IsInt()
   @Min(1)
   maxCommandsPerPrincipal: number = 16_384;
+
+  @FromEnv(
+    'CALLBOARD_COMMANDS_UNDER_WAY',
+    'Commands of all tenants that this replica has under way at once while several tenants call; more wait their turn. See docs/tenancy.md',
+  )
+  @IsInt()
+  @Min(1)
+  commandsUnderWay: number = 16;
+
+  @FromEnv('CALLBOARD_MAX_LINE_PER_TENANT', 'Commands of one tenant that may wait for their turn at this replica')
+  @IsInt()
+  @Min(1)
+  maxLinePerTenant: number = 1_024;
 
   @FromEnv('CALLBOARD_SESSION_TTL_MS', 'How long a 2025-era session lives after its last use')
   @IsInt()
@@ -180,4 +230,13 @@ export class FrontendConfig extends AppConfig {
   @Min(0)
   @Max(60_000)
   scheduleDeadlinesAfterMs: number = 250;
+
+  @FromEnv(
+    'CALLBOARD_CALL_SAGA_DEADLINE_MS',
+    'How long a saga of calls may take that nobody completes; then it is stopped, and what it did is undone. 30 days at most',
+  )
+  @IsInt()
+  @Min(1_000)
+  @Max(2_592_000_000)
+  callSagaDeadlineMs: number = 86_400_000;
 }

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ServerSpec, type Principal } from '@callboard/access';
+import { testPrincipal } from '@callboard/testing';
 import {
   ENVELOPE,
   modernRequest,
@@ -32,6 +34,36 @@ function expectError(answer: RawAnswer, status: number, code: number) {
   // No error shows where the code lives, what it looks like inside, or what was sent.
   expect(answer.text).not.toMatch(/node_modules|\.ts:|\.js:| {4}at |<html|ZodError|"path":\s*\[/i);
 }
+
+describe('an address whose credentials are not good, again and again', () => {
+  it('is refused before they are looked at, unless they were good before; others are not', async () => {
+    const tokens = ['known', 'unused'].map((name) => ({
+      digest: createHash('sha256').update(name).digest(),
+      principal: testPrincipal('acme', `user:default/${name}`),
+    }));
+    const local = await startSpecFront({ tokens, maxFailedAuthentications: 5 });
+    const ask = (token: string | undefined, address: string) =>
+      raw(
+        local.port,
+        modernRequest(
+          'tools/list',
+          {},
+          {
+            headers: { 'x-forwarded-for': address, ...(token && { authorization: `Bearer ${token}` }) },
+          },
+        ),
+      );
+    expect((await ask('known', '10.0.0.1')).status).toBe(200);
+    for (let i = 0; i < 5; i++) expect((await ask(`guess-${i}`, '10.0.0.1')).status).toBe(401);
+    const refused = await ask('unused', '10.0.0.1');
+    expect([refused.status, refused.json.error?.data?.code]).toEqual([429, 'rate_limited']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect((await ask('known', '10.0.0.1')).status).toBe(200);
+    expect((await ask(undefined, '10.0.0.1')).status).toBe(200);
+    expect((await ask('unused', '10.0.0.2')).status).toBe(200);
+    await local.stop();
+  });
+});
 
 describe('what is not a request is refused before anything else looks at it', () => {
   it.each([
@@ -176,9 +208,91 @@ describe('who may call, and how', () => {
   });
 });
 
+describe('a credential that is good for some things only', () => {
+  const digest = (token: string) => createHash('sha256').update(token).digest();
+  const written = { exclude: [], events: true, results: true, scopes: ['use'] };
+  const server = new ServerSpec('', { ...written, action_scopes: [{ id: 'demo.progress', scopes: ['change'] }] });
+  let limited: SpecFront;
+  beforeAll(async () => {
+    const of = (name: string, more: Partial<Principal>) => ({
+      digest: digest(name),
+      principal: testPrincipal('acme', `user:default/${name}`, more),
+    });
+    const tokens = [
+      of('echoes', { actions: ['demo.ec*', 'resource.note'] }),
+      of('uses', { scopes: ['use'] }),
+      of('changes', { scopes: ['use', 'change'] }),
+      of('nothing', { scopes: [] }),
+    ];
+    limited = await startSpecFront({ tokens, server, anonymous: false });
+  });
+  afterAll(() => limited.stop());
+
+  const as = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+  const call = (token: string, name: string) =>
+    raw(limited.port, modernRequest('tools/call', { name, arguments: { text: 'x' } }, as(token)));
+  const legacy = (token: string, method: string, params: object) =>
+    raw(limited.port, request(JSON.stringify({ jsonrpc: '2.0', id: 'id-1', method, params }), as(token).headers));
+
+  it('is shown the actions that it names, and no others', async () => {
+    const list = async (token: string, method: string) =>
+      (await raw(limited.port, modernRequest(method, {}, as(token)))).json.result!;
+    const names = (listed: unknown) => (listed as { name: string }[]).map(({ name }) => name);
+    expect(names((await list('echoes', 'tools/list')).tools)).toEqual(['demo.echo']);
+    expect(names((await list('echoes', 'prompts/list')).prompts)).toEqual([]);
+    // What only a scope is missing for is there to be asked for.
+    expect(names((await list('uses', 'tools/list')).tools)).toContain('demo.progress');
+  });
+
+  it('uses the actions that it names, in either era', async () => {
+    expect((await call('echoes', 'demo.echo')).json.result?.content).toEqual([{ type: 'text', text: 'x' }]);
+    expect((await legacy('echoes', 'tools/call', { name: 'demo.echo' })).status).toBe(200);
+    const read = await raw(limited.port, modernRequest('resources/read', { uri: 'spec://note/1' }, as('echoes')));
+    expect(read.json.result?.contents).toEqual([{ uri: 'spec://note/1', text: '1' }]);
+  });
+
+  it.each<[string, object]>([
+    ['tools/call', { name: 'demo.progress' }],
+    ['tools/call', { name: 'events.read' }],
+    ['prompts/get', { name: 'greet' }],
+    ['resources/read', { uri: 'event://' }],
+    ['events/poll', {}],
+    ['subscriptions/listen', { notifications: { resourceSubscriptions: ['event://github/push'] } }],
+    ['resources/subscribe', { uri: 'event://github/push' }],
+  ])('uses nothing else: %s %j', async (method, params) => {
+    for (const answer of [
+      await raw(limited.port, modernRequest(method, { ...params }, as('echoes'))),
+      await legacy('echoes', method, params),
+    ]) {
+      expect([answer.status, answer.json.error?.data?.code, answer.json.id]).toEqual([403, 'forbidden', 'id-1']);
+      expect(answer.headers['www-authenticate']).toBeUndefined();
+    }
+  });
+
+  it('without the scopes of the server is told them, before the body is looked at', async () => {
+    const answer = await raw(limited.port, request('{ not even json', as('nothing').headers));
+    expect([answer.status, answer.json.error?.data?.code]).toEqual([403, 'forbidden']);
+    expect(answer.headers['www-authenticate']).toBe(
+      'Bearer realm="callboard", error="insufficient_scope", scope="use"',
+    );
+  });
+
+  it('without the scopes of an action is told all that it needs, and uses the others', async () => {
+    expect((await call('uses', 'demo.echo')).status).toBe(200);
+    for (const answer of [
+      await call('uses', 'demo.progress'),
+      await legacy('uses', 'tools/call', { name: 'demo.progress' }),
+    ]) {
+      expect([answer.status, answer.json.id]).toEqual([403, 'id-1']);
+      expect(answer.headers['www-authenticate']).toContain('error="insufficient_scope", scope="use change"');
+    }
+    expect((await call('changes', 'demo.progress')).status).toBe(200);
+  });
+});
+
 describe('tokens', () => {
   const token = 'a-token-of-forty-characters-or-so-1234567';
-  const principal = { tenantId: 'acme', userId: 'user:default/ada' };
+  const principal = testPrincipal('acme', 'user:default/ada');
   let guarded: SpecFront;
   beforeAll(async () => {
     const digest = createHash('sha256').update(token).digest();

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '@callboard/envelope';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema, type CallToolResult } from '@modelcontextprotocol/sdk/types.js';
@@ -16,6 +16,7 @@ let stack: TestStack;
 let ports: number[];
 beforeAll(async () => {
   stack = await startStack({
+    apps: CALLS,
     replicas: { 'mcp-frontend': 2 },
     env: {
       CALLBOARD_ACTION_MODULES: '@callboard/demo-actions,@callboard/conformance-actions',

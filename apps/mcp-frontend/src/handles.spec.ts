@@ -2,14 +2,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { defineAction, inputRequired, type ActionDefinition, type RegisteredAction } from '@callboard/actions';
 import type { JsonObject, Progress } from '@callboard/envelope';
 import type { Ending } from '@callboard/jetstream';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, waitFor, type TestNats, testPrincipal } from '@callboard/testing';
 import { TaskRequired, type Invocation } from './call.js';
 import { RESULT_TOOL } from './result-tool.js';
 import { SpecRunner, elicit, startInvoker, text, type SpecInvoker } from './spec-invoker.js';
 
 const CORRELATION_ID = 'io.callboard/correlation_id';
-const jane = { tenantId: 'acme', userId: 'user:default/jane' };
-const mallory = { tenantId: 'acme', userId: 'user:default/mallory' };
+const jane = testPrincipal('acme', 'user:default/jane');
+const mallory = testPrincipal('acme', 'user:default/mallory');
 const WINDOW_MS = 150;
 
 let nats: TestNats;

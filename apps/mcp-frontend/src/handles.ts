@@ -9,8 +9,10 @@
  * The keys of its questions end with the number of the round: under one handle no key is used for two questions.
  */
 import { createHash } from 'node:crypto';
+import type { Identity } from '@callboard/access';
 import {
   LIMITS,
+  actionId,
   answerSubject,
   inputKeyOf,
   isWellFormed,
@@ -36,8 +38,8 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { insist } from './insist.js';
 import { isObject } from './is-object.js';
+import type { McpServer } from './mcp-server.js';
 import type { Admission } from './admission.js';
-import type { Principal } from './call.js';
 
 /** What a handle stands for now. `createdAt` is when its first command was accepted. */
 export type Held =
@@ -53,6 +55,11 @@ export type Held =
       inputs: OpenInputs;
     };
 
+/** The action whose command it is. */
+export function toolOf(held: Held): string {
+  return actionId(held.kind === 'ended' ? held.outcome : held.accepted);
+}
+
 const READ_TIMEOUT_MS = 1_000;
 /** Commands that one handle may come to stand for. */
 const MAX_ROUNDS = 16;
@@ -62,6 +69,8 @@ export class Handles {
     private readonly commands: CommandClient,
     private readonly admission: Admission,
     private readonly jsm: JetStreamManager,
+    /** Of which actions there are commands here. */
+    private readonly shows: (actionId: string) => boolean = () => true,
   ) {}
 
   static async open(nc: NatsConnection, commands: CommandClient, admission: Admission): Promise<Handles> {
@@ -69,11 +78,16 @@ export class Handles {
     return new Handles(commands, admission, jsm);
   }
 
+  /** The handles of an MCP server, where commands of an action that it does not show are none. */
+  of({ shows }: Pick<McpServer, 'shows'>): Handles {
+    return new Handles(this.commands, this.admission, this.jsm, shows);
+  }
+
   /**
    * The command, which was counted in, goes on without its caller: it is counted out when it has ended. Until then nothing of it is held
    * in memory but its name. Does not reject.
    */
-  async countUntilEnded(principal: Principal, submission: Submission): Promise<void> {
+  async countUntilEnded(principal: Identity, submission: Submission): Promise<void> {
     try {
       await submission.keep();
       submission.release();
@@ -87,13 +101,14 @@ export class Handles {
   }
 
   /** @throws CallboardError `unavailable` when the streams cannot be read */
-  find({ tenantId, userId }: Principal, id: string): Promise<Held | undefined> {
+  find({ tenantId, userId }: Identity, id: string): Promise<Held | undefined> {
     if (id === '' || id.length > LIMITS.nameChars || !isWellFormed(id)) return Promise.resolve(undefined);
     return insist(async () => {
       const state = await this.commands.find(tenantId, id);
       if (!state) return undefined;
-      const { user_id, issued_at } = state.kind === 'ended' ? state.outcome : state.accepted;
-      return user_id === userId ? this.#latest(state, issued_at) : undefined;
+      const command = state.kind === 'ended' ? state.outcome : state.accepted;
+      if (command.user_id !== userId || !this.shows(actionId(command))) return undefined;
+      return this.#latest(state, command.issued_at);
     });
   }
 
@@ -101,7 +116,7 @@ export class Handles {
    * Stores answers to the open questions of a command; the first answer to a question counts, and an answer to anything else is
    * ignored. Returns what the handle stands for then.
    */
-  async answer(principal: Principal, id: string, responses: JsonObject): Promise<Held | undefined> {
+  async answer(principal: Identity, id: string, responses: JsonObject): Promise<Held | undefined> {
     const held = await this.find(principal, id);
     if (held?.kind !== 'open') return held;
     const given = Object.keys(held.inputs).filter((key) => Object.hasOwn(responses, key) && isObject(responses[key]));
@@ -115,9 +130,13 @@ export class Handles {
     return this.find(principal, id);
   }
 
-  /** Cancels the command if it has not ended. Returns false when there is no such command. */
-  async cancel(principal: Principal, id: string): Promise<boolean> {
+  /**
+   * Cancels the command if it has not ended. Returns false when there is no such command.
+   * @param check asked before, about what it is a command of
+   */
+  async cancel(principal: Identity, id: string, check: (tool: string) => void = () => undefined): Promise<boolean> {
     const held = await this.find(principal, id);
+    if (held) check(toolOf(held));
     if (held?.kind === 'open') await this.commands.cancel(held.accepted);
     return held !== undefined;
   }

@@ -2,12 +2,13 @@
  * What travels between two rounds of a call that needs input of its caller.
  *
  * An action's state leaves the house with the question and comes back with the answer, through a client that is not trusted. It is
- * sealed (AES-256-GCM): a client can neither read nor change it, nor bring it to another method, action or principal, nor bring it
- * after `STATE_TTL_MS`. It can bring it twice: what must happen once needs an idempotency key.
+ * sealed (AES-256-GCM): a client can neither read nor change it, nor bring it to another server, method, action or principal, nor
+ * bring it after `STATE_TTL_MS`. It can bring it twice: what must happen once needs an idempotency key.
  *
  * A question goes out only when the client declared that it can answer that kind.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import type { Identity } from '@callboard/access';
 import type { InputKind } from '@callboard/actions';
 import { LIMITS, type JsonObject } from '@callboard/envelope';
 import {
@@ -15,7 +16,6 @@ import {
   ProtocolError,
   type ClientCapabilities,
 } from '@modelcontextprotocol/server';
-import type { Principal } from './call.js';
 import { RPC } from './protocol-errors.js';
 
 const VERSION = 'v2.';
@@ -29,15 +29,18 @@ const STATE_TTL_MS = LIMITS.maxDeadlineMs;
 export interface RoundBinding {
   method: string;
   actionId: string;
-  principal: Principal;
+  principal: Identity;
 }
 
 export class StateSeal {
   readonly #key: Buffer;
 
-  /** @param secret at least 32 bytes, the same on every replica */
-  constructor(secret: Uint8Array) {
-    this.#key = Buffer.from(hkdfSync('sha256', secret, '', 'callboard request state', 32));
+  /**
+   * @param secret at least 32 bytes, the same on every replica
+   * @param server the name of the MCP server whose states these are: no other opens them
+   */
+  constructor(secret: Uint8Array, server = '') {
+    this.#key = Buffer.from(hkdfSync('sha256', secret, server, 'callboard request state', 32));
   }
 
   seal(state: string, binding: RoundBinding): string {

@@ -1,4 +1,4 @@
-/** What clients are shown of the registry: built once for each version of the catalog, then only looked up. */
+/** What the clients of one MCP server are shown: built once for each version of the catalog, then only looked up. */
 import {
   isReservedId,
   type ActionDescriptor,
@@ -14,10 +14,12 @@ import {
   type ResourceTemplateType,
   type Tool,
 } from '@modelcontextprotocol/server';
-import { EVENT_TOOLS } from './events/event-tools.js';
 import { isEventUri } from './events/event-uri.js';
+import { isSagaUri } from './sagas/saga-tools.js';
 import { paramHeaders, type ParamHeader } from './param-headers.js';
-import { RESULT_TOOL } from './result-tool.js';
+
+/** Of a tool that is somebody else's: whose kind of system has it as an action of its own. */
+const ORIGIN = 'io.callboard/origin';
 
 export interface ToolEntry {
   action: RegisteredAction;
@@ -35,8 +37,6 @@ interface Template {
   template: UriTemplate;
 }
 
-const listings = new WeakMap<CatalogView, Listing>();
-
 export class Listing {
   readonly tools: Tool[] = [];
   readonly resources: Resource[] = [];
@@ -49,14 +49,9 @@ export class Listing {
   readonly #templates = new Map<string, Template>();
   readonly #prompts = new Map<string, PromptEntry>();
 
-  static of(view: CatalogView): Listing {
-    let listing = listings.get(view);
-    if (!listing) listings.set(view, (listing = new Listing(view)));
-    return listing;
-  }
-
-  private constructor(view: CatalogView) {
-    for (const own of [RESULT_TOOL, ...Object.values(EVENT_TOOLS)]) this.#add(own);
+  /** @param own what the front end serves itself */
+  constructor(view: CatalogView, own: readonly RegisteredAction[]) {
+    for (const tool of own) this.#add(tool);
     for (const action of view.actions.values()) {
       try {
         if (isOurs(action)) throw new TypeError('the front end serves that itself');
@@ -75,8 +70,8 @@ export class Listing {
     return this.#prompts.get(name);
   }
 
-  hasTemplate(uriTemplate: string): boolean {
-    return this.#templates.has(uriTemplate);
+  template(uriTemplate: string): RegisteredAction | undefined {
+    return this.#templates.get(uriTemplate)?.action;
   }
 
   /** The action that reads a URI, with its arguments: a fixed URI first, then the first template that fits. */
@@ -125,9 +120,14 @@ export class Listing {
 
 /** Would the action shadow something that the front end serves? */
 function isOurs({ id, surface }: ActionDescriptor): boolean {
-  if (surface.kind === 'resource') return isEventUri(surface.uri);
-  if (surface.kind === 'resource_template') return isEventUri(surface.uri_template);
+  if (surface.kind === 'resource') return isOurUri(surface.uri);
+  if (surface.kind === 'resource_template') return isOurUri(surface.uri_template);
   return isReservedId(id);
+}
+
+/** Is this for the front end to serve, rather than for an action? */
+export function isOurUri(uri: string): boolean {
+  return isEventUri(uri) || isSagaUri(uri);
 }
 
 function toTool(action: ActionDescriptor, described: { title?: string; description: string }): Tool {
@@ -144,6 +144,7 @@ function toTool(action: ActionDescriptor, described: { title?: string; descripti
       idempotentHint: attributes.idempotent,
       openWorldHint: attributes.open_world,
     },
+    ...(action.origin && { _meta: { [ORIGIN]: action.origin } }),
   };
 }
 

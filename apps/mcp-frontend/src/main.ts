@@ -8,23 +8,28 @@ import {
   createLogger,
   nestLogger,
   onStorageScarce,
+  startTracing,
   stopOnSignal,
+  watchCertificates,
 } from '@callboard/telemetry';
-import { CommandClient, watchConnection } from '@callboard/jetstream';
+import { AuditTrail, CommandClient, watchConnection } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { AppModule, EVENTS, NATS } from './app.module.js';
+import { AppModule, EVENTS, FRONTS, NATS, type Fronts } from './app.module.js';
 import { FrontendConfig } from './config.js';
 import { McpEdge } from './edge.js';
 import type { Events } from './events/open-events.js';
-import { ModernFront } from './modern.js';
+import { noteRefusal } from './recorded.js';
 import { RESULT_TOOL } from './result-tool.js';
+import { ResourceMetadata } from './resource-metadata.js';
 import { ResultsEdge } from './results/results-edge.js';
 import { SessionRouter } from './sessions/session-router.js';
 
 const config = loadConfig(FrontendConfig);
 const log = createLogger('mcp-frontend', config.instance);
+watchCertificates(config);
+await startTracing('mcp-frontend', config);
 
 const express = new ExpressAdapter();
 const app = await NestFactory.create(AppModule.with(config, log), express, {
@@ -34,12 +39,16 @@ const app = await NestFactory.create(AppModule.with(config, log), express, {
 await app.init();
 const nc = app.get<NatsConnection>(NATS);
 const edge = app.get(McpEdge);
+const metadata = app.get(ResourceMetadata);
 const results = app.get(ResultsEdge);
+const audit = app.get(AuditTrail);
 const others = express.getInstance() as (req: IncomingMessage, res: ServerResponse) => void;
 // MCP goes straight to the edge, without a framework in the way; what is neither MCP nor a report, to the framework's application.
 const http = new HttpServer({ ...config, host: config.httpHost, port: config.httpPort }, (req, res) => {
-  if (McpEdge.isMcp(req)) edge.handle(req, res);
-  else if (ResultsEdge.isReport(req)) results.handle(req, res);
+  if (McpEdge.isMcp(req)) return edge.handle(req, res);
+  if (ResultsEdge.isReport(req)) return results.handle(req, res);
+  noteRefusal(audit, req, res);
+  if (ResourceMetadata.isMetadata(req)) metadata.handle(req, res);
   else others(req, res);
 });
 onStorageScarce((scarce) => {
@@ -63,13 +72,13 @@ stopOnSignal(log, async () => {
   serving = false;
   const stopped = http.stop(config.drainTimeoutMs);
   // Whoever waits for an event asks another replica next.
-  app.get<Events>(EVENTS).calls.close();
+  app.get<Events>(EVENTS).close();
   // Before the connections are cut: whoever still waits learns how to come by the result.
   const enough = setTimeout(
     () => void app.get(CommandClient).letGo(STOPPING_WITHOUT_RESULT),
     Math.max(0, config.drainTimeoutMs - LAST_WORDS_MS),
   );
-  await app.get(ModernFront).close();
+  await Promise.all([...app.get<Fronts>(FRONTS).values()].map((front) => front.close()));
   await app.get(SessionRouter).close();
   await stopped;
   clearTimeout(enough);

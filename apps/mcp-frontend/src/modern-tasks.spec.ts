@@ -305,7 +305,10 @@ describe('a question of a running command', () => {
 
 describe('too many commands of one principal', () => {
   it('are overloaded, tasks counted too, until one of them ends', async () => {
-    const commands = await startInvoker(await nats.connect('mcp-frontend'), { maxPerPrincipal: 2, syncWindowMs: 50 });
+    const commands = await startInvoker(await nats.connect('mcp-frontend'), {
+      quota: { commandsPerPrincipal: 2 },
+      syncWindowMs: 50,
+    });
     const front = await startSpecFront({ commands, actions });
     expect((await call(front, 'spec.job')).json.result?.resultType).toBe('task');
     expect((await call(front, 'demo.hangs', { 'io.callboard/accept_async': true })).json.result).toMatchObject({

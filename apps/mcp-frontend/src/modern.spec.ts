@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { ANONYMOUS } from '@callboard/access';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import { createServer } from './server-factory.js';
 import { ENVELOPE, modernRequest, raw, startSpecFront, type SpecFront } from './spec-front.js';
 import type { Departure } from './waiting.js';
 
-const principal = { tenantId: 'default', userId: 'user:local/anonymous' };
+const principal = ANONYMOUS;
 const ELICITATION = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {} } };
 
 let front: SpecFront;

@@ -9,6 +9,7 @@
  * A client that closes the connection is gone: nothing more is written, and nobody waits for the outcome. The command goes on.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Principal } from '@callboard/access';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import type { Limit } from '@callboard/http';
 import {
@@ -20,14 +21,13 @@ import {
   type ServerEventBus,
 } from '@modelcontextprotocol/server';
 import { answerJson, answerRefusal, answerRpcError, type RequestId } from './answers.js';
-import type { Principal } from './call.js';
 import { KEEP_ALIVE_MS } from './event-frames.js';
 import { isObject } from './is-object.js';
-import { Listing } from './listing.js';
 import { decodeHeaderValue, mismatchedParam, type HeaderMismatch } from './param-headers.js';
 import { MODERN_REVISION } from './plain-request.js';
 import { RPC, toRpcError } from './protocol-errors.js';
-import { LIST_CACHE, SERVER_INFO, createServer, type ServerParts } from './server-factory.js';
+import type { ShownLists } from './server-access.js';
+import { LIST_CACHE, createServer, type ServerParts } from './server-factory.js';
 import { ListenStreams, costOf, needsOwnStream, readListenFilter } from './listen-streams.js';
 import { REQUIRES_TASKS, declaresTasks } from './tasks.js';
 import { ToolCall, headerOf, type Serving } from './tool-call.js';
@@ -49,8 +49,8 @@ export class ModernFront implements Serving {
   closing = false;
   readonly #sdk: McpHttpHandler;
   readonly #listenStreams: ListenStreams;
-  #toolsOf: Listing | undefined;
-  #toolsResult = '';
+  /** Results of tools/list, as text. The lists are others when the server is described otherwise. */
+  readonly #tools = new WeakMap<ShownLists, string>();
 
   constructor(
     readonly parts: ServerParts,
@@ -65,7 +65,7 @@ export class ModernFront implements Serving {
       // The limit in front refuses earlier, and with the status of a refusal.
       { legacy: 'reject', bus, maxSubscriptions: Infinity, keepAliveMs: KEEP_ALIVE_MS },
     );
-    this.#listenStreams = new ListenStreams(parts.tasks, parts.events, bus, parts.report);
+    this.#listenStreams = new ListenStreams(parts, bus);
   }
 
   /** Ends every open `subscriptions/listen` in order, and takes no more of what the SDK serves. */
@@ -90,7 +90,11 @@ export class ModernFront implements Serving {
     switch (method) {
       case 'tools/list':
         if (params?.cursor !== undefined) return this.#refuseParams(res, id, method);
-        return answerJson(res, 200, `{"result":${this.#tools()},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`);
+        return answerJson(
+          res,
+          200,
+          `{"result":${this.#listTools(principal)},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`,
+        );
       case 'tools/call':
         return this.#callTool(req, res, id, params ?? {}, principal);
       case 'tasks/get':
@@ -119,19 +123,17 @@ export class ModernFront implements Serving {
     );
   }
 
-  /** The result of tools/list, as text: the same for every caller until the catalog changes. */
-  #tools(): string {
-    const listing = Listing.of(this.parts.catalog.view);
-    if (listing !== this.#toolsOf) {
-      this.#toolsOf = listing;
-      this.#toolsResult = JSON.stringify({
-        tools: listing.tools,
-        resultType: 'complete',
-        ...LIST_CACHE,
-        _meta: { [SERVER_INFO_META_KEY]: SERVER_INFO },
-      });
+  /** The result of tools/list, as text: the same for all who may call the same, until the catalog or the policies change. */
+  #listTools(principal: Principal): string {
+    const { access, server } = this.parts;
+    const lists = access.listsOf(server.listing, principal);
+    let text = this.#tools.get(lists);
+    if (text === undefined) {
+      const _meta = { [SERVER_INFO_META_KEY]: server.info };
+      text = JSON.stringify({ tools: lists.tools, resultType: 'complete', ...LIST_CACHE, _meta });
+      this.#tools.set(lists, text);
     }
-    return this.#toolsResult;
+    return text;
   }
 
   #callTool(req: IncomingMessage, res: ServerResponse, id: RequestId, params: JsonObject, principal: Principal): void {
@@ -140,7 +142,7 @@ export class ModernFront implements Serving {
     if (typeof name !== 'string' || !isObject(args) || (inputResponses !== undefined && !isObject(inputResponses))) {
       return this.#refuseParams(res, id, 'tools/call');
     }
-    const entry = Listing.of(this.parts.catalog.view).tool(name);
+    const entry = this.parts.server.listing.tool(name);
     if (!entry) return answerRefusal(res, new CallboardError('unknown_action', 'Unknown tool'), { status: 200, id });
     if (entry.headers.length > 0) {
       const mismatch = mismatchedParam(entry.headers, args, req.headers);
@@ -170,7 +172,7 @@ export class ModernFront implements Serving {
         if (!isObject(inputResponses)) return this.#refuseParams(res, id, method);
         await tasks.update(principal, taskId, inputResponses);
       }
-      answerResult(res, id, result);
+      this.#answer(res, id, result);
     } catch (error) {
       answerRpcError(res, 200, id, toRpcError(error, report));
     }
@@ -190,7 +192,7 @@ export class ModernFront implements Serving {
     if (!eventsExtension) return this.#serveBySdk(req, res, body, principal);
     eventsExtension
       .serve(method, principal, params)
-      .then((result) => answerResult(res, id, result))
+      .then((result) => this.#answer(res, id, result))
       .catch((error: unknown) => answerRpcError(res, 200, id, toRpcError(error, report)));
   }
 
@@ -218,6 +220,11 @@ export class ModernFront implements Serving {
     this.#listenStreams.open(res, id, filter, principal);
   }
 
+  #answer(res: ServerResponse, id: RequestId, result: JsonObject): void {
+    const _meta = { [SERVER_INFO_META_KEY]: this.parts.server.info };
+    answerJson(res, 200, JSON.stringify({ result: { ...result, resultType: 'complete', _meta }, jsonrpc: '2.0', id }));
+  }
+
   #refuseParams(res: ServerResponse, id: RequestId, method: string): void {
     answerRpcError(res, 200, id, { code: RPC.invalidParams, message: `Invalid params for ${method}` });
   }
@@ -240,11 +247,6 @@ export class ModernFront implements Serving {
 interface Caller {
   principal: Principal;
   header(name: string): string | undefined;
-}
-
-function answerResult(res: ServerResponse, id: RequestId, result: JsonObject): void {
-  const answer = { ...result, resultType: 'complete', _meta: { [SERVER_INFO_META_KEY]: SERVER_INFO } };
-  answerJson(res, 200, JSON.stringify({ result: answer, jsonrpc: '2.0', id }));
 }
 
 function refuseMismatch(res: ServerResponse, id: RequestId, mismatch: HeaderMismatch): void {

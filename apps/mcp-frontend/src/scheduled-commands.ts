@@ -14,7 +14,14 @@ import {
   tickCorrelationId,
   type CommandEnvelope,
 } from '@callboard/envelope';
-import { AckedPublisher, DeadLetterPublisher, STREAM, TICKS_CONSUMER, type CommandClient } from '@callboard/jetstream';
+import {
+  AckedPublisher,
+  DeadLetterPublisher,
+  STREAM,
+  TICKS_CONSUMER,
+  whenLed,
+  type CommandClient,
+} from '@callboard/jetstream';
 import { jetstream, type ConsumerMessages, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 
@@ -53,7 +60,7 @@ export class ScheduledCommands {
     options: ScheduledCommandsOptions,
   ): Promise<ScheduledCommands> {
     const scheduled = new ScheduledCommands(nc, catalog, commands, options);
-    const consumer = await jetstream(nc).consumers.get(STREAM.schedules, TICKS_CONSUMER);
+    const consumer = await whenLed(() => jetstream(nc).consumers.get(STREAM.schedules, TICKS_CONSUMER));
     scheduled.#messages = await consumer.consume({
       max_messages: AT_ONCE,
       callback: (message) => void scheduled.#take(message),
@@ -93,7 +100,7 @@ export class ScheduledCommands {
     }
     try {
       checkArguments(action, command.args);
-      const submission = await this.commands.submit(command);
+      const submission = await this.commands.submit(command, { saga: action.binding?.kind === 'saga' });
       await submission.keep().finally(() => submission.release());
       return undefined;
     } catch (error) {

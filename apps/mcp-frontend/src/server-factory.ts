@@ -9,7 +9,9 @@
  * answered with an input_required result on the 2026 revision; on the 2025 revisions the SDK sends the questions as requests and
  * calls the handler again with the answers, so an action never sees the difference.
  */
-import type { Catalog, RegisteredAction } from '@callboard/actions';
+import type { Principal } from '@callboard/access';
+import type { RegisteredAction } from '@callboard/actions';
+import type { Audit } from '@callboard/audit';
 import { CallboardError, LOG_LEVELS, type JsonObject, type LogLevel, type Progress } from '@callboard/envelope';
 import {
   CLIENT_CAPABILITIES_META_KEY,
@@ -24,25 +26,26 @@ import {
   type CompleteRequestParams,
   type CompleteResult,
   type GetPromptResult,
-  type Implementation,
   type InputRequiredResult,
   type JSONRPCRequest,
   type ReadResourceResult,
   type Resource,
+  type ResourceTemplateType,
   type Result,
   type ServerCapabilities,
   type ServerContext,
 } from '@modelcontextprotocol/server';
-import { TaskRequired, type Invocation, type Invoker, type Principal } from './call.js';
+import { TaskRequired, type Invocation, type Invoker } from './call.js';
 import { EVENT_TEMPLATE, type EventResources } from './events/event-resources.js';
 import { isEventUri } from './events/event-uri.js';
 import { EVENTS_EXTENSION, type EventsExtension } from './events/events-extension.js';
 import { inputKinds, missingKinds, type StateSeal } from './input-rounds.js';
-import { Listing } from './listing.js';
+import type { Listing } from './listing.js';
+import type { McpServer } from './mcp-server.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
+import type { SagaResources } from './sagas/saga-resources.js';
+import type { ServerAccess, ShownLists } from './server-access.js';
 import { REQUIRES_TASKS, TASKS_EXTENSION, type Tasks } from './tasks.js';
-
-export const SERVER_INFO: Implementation = { name: 'callboard', title: 'Callboard', version: '0.1.0' };
 
 export const SERVER_CAPABILITIES: ServerCapabilities = {
   tools: { listChanged: true },
@@ -69,15 +72,21 @@ const CACHE_HINTS = {
 
 const MAX_COMPLETIONS = 100;
 
-/** What every server needs; one for the process. */
+/** What is behind one MCP server; one for each in the process. */
 export interface ServerParts {
-  catalog: Pick<Catalog, 'view'>;
+  server: McpServer;
+  access: ServerAccess;
   invoker: Pick<Invoker, 'invoke' | 'withdraw'>;
   tasks: Tasks;
-  events: Pick<EventResources, 'list' | 'mayHaveSince' | 'position' | 'read' | 'told' | 'watch'>;
+  events: Pick<
+    EventResources,
+    'checkSubscribe' | 'list' | 'maySubscribe' | 'mayHaveSince' | 'position' | 'read' | 'told' | 'watch'
+  >;
+  sagas: Pick<SagaResources, 'watch'>;
   /** Where it is switched on. */
   eventsExtension: EventsExtension | undefined;
   seal: StateSeal;
+  audit: Audit;
   report: FaultReporter;
 }
 
@@ -110,17 +119,22 @@ export interface ServerOptions {
 
 export function createServer(options: ServerOptions): Server {
   const capabilities = options.era === 'modern' ? modernCapabilities(options.parts) : SERVER_CAPABILITIES;
-  const server = new FrontServer(SERVER_INFO, { capabilities, cacheHints: CACHE_HINTS });
+  const { info, spec } = options.parts.server;
+  const server = new FrontServer(info, {
+    capabilities,
+    cacheHints: CACHE_HINTS,
+    ...(spec.instructions && { instructions: spec.instructions }),
+  });
   const handlers = new Handlers(server, options);
   const guard = guarded(options.parts.report);
 
   server.setRequestHandler(
     'tools/list',
-    guard(async () => ({ tools: handlers.listing.tools })),
+    guard(async () => ({ tools: handlers.lists.tools })),
   );
   server.setRequestHandler(
     'prompts/list',
-    guard(async () => ({ prompts: handlers.listing.prompts })),
+    guard(async () => ({ prompts: handlers.lists.prompts })),
   );
   server.setRequestHandler(
     'resources/list',
@@ -128,7 +142,7 @@ export function createServer(options: ServerOptions): Server {
   );
   server.setRequestHandler(
     'resources/templates/list',
-    guard(async () => ({ resourceTemplates: [...handlers.listing.resourceTemplates, EVENT_TEMPLATE] })),
+    guard(async () => ({ resourceTemplates: handlers.resourceTemplates })),
   );
   server.setRequestHandler(
     'tools/call',
@@ -156,7 +170,10 @@ export function createServer(options: ServerOptions): Server {
     );
     server.setRequestHandler(
       'resources/subscribe',
-      guard(({ params }) => done(session.subscribe(params.uri))),
+      guard(({ params }) => {
+        handlers.checkSubscribe(params.uri);
+        return done(session.subscribe(params.uri));
+      }),
     );
     server.setRequestHandler(
       'resources/unsubscribe',
@@ -210,13 +227,23 @@ class Handlers {
     private readonly options: ServerOptions,
   ) {}
 
+  /** What this caller is shown. */
+  get lists(): ShownLists {
+    return this.options.parts.access.listsOf(this.listing, this.options.principal);
+  }
+
   get listing(): Listing {
-    return Listing.of(this.options.parts.catalog.view);
+    return this.options.parts.server.listing;
   }
 
   get resources(): Resource[] {
     const { parts, principal } = this.options;
-    return [...this.listing.resources, ...parts.events.list(principal)];
+    return [...this.lists.resources, ...parts.events.list(principal)];
+  }
+
+  get resourceTemplates(): ResourceTemplateType[] {
+    const { spec } = this.options.parts.server;
+    return [...this.lists.resourceTemplates, ...(spec.events ? [EVENT_TEMPLATE] : [])];
   }
 
   async callTool(
@@ -249,6 +276,14 @@ class Handlers {
     return (await this.#invoke(found.action, found.args, ctx)) as ReadResourceResult | InputRequiredResult;
   }
 
+  /** @throws CallboardError `forbidden` */
+  checkSubscribe(uri: string): void {
+    const { principal, parts } = this.options;
+    const found = this.listing.resource(uri);
+    if (isEventUri(uri)) parts.events.checkSubscribe(principal, uri);
+    else if (found) parts.access.checkRun(principal, found.action, 'normal');
+  }
+
   async getPrompt(
     params: { name: string; arguments?: Record<string, string> },
     ctx: ServerContext,
@@ -260,12 +295,14 @@ class Handlers {
 
   complete({ ref, argument }: CompleteRequestParams): CompleteResult {
     if (ref.type === 'ref/resource') {
-      if (ref.uri !== EVENT_TEMPLATE.uriTemplate && !this.listing.hasTemplate(ref.uri))
+      if (!this.resourceTemplates.some(({ uriTemplate }) => uriTemplate === ref.uri))
         throw new CallboardError('not_found', 'Unknown resource template');
       return { completion: { values: [], total: 0, hasMore: false } };
     }
     const prompt = this.listing.prompt(ref.name);
-    if (!prompt) throw new CallboardError('unknown_action', 'Unknown prompt');
+    if (!prompt || !this.lists.prompts.some(({ name }) => name === ref.name)) {
+      throw new CallboardError('unknown_action', 'Unknown prompt');
+    }
     const suggestions = prompt.arguments.find(({ name }) => name === argument.name)?.suggestions ?? [];
     const fitting = suggestions.filter((suggestion) => suggestion.startsWith(argument.value));
     const values = fitting.slice(0, MAX_COMPLETIONS);

@@ -1,5 +1,13 @@
 /** For specs of the edge: the real front on a real port, with actions that run in the process instead of behind a broker. */
 import {
+  Authenticator,
+  ProtectedResources,
+  ServerSpec,
+  StaticTokens,
+  type Access,
+  type StaticToken,
+} from '@callboard/access';
+import {
   ActionSet,
   defineAction,
   definePrompt,
@@ -10,20 +18,24 @@ import {
   type CatalogView,
   type RegisteredAction,
 } from '@callboard/actions';
+import { MemoryAudit } from '@callboard/audit';
 import { CallboardError, type JsonObject, type Progress } from '@callboard/envelope';
-import { HttpServer, Limit } from '@callboard/http';
+import { FailedAuthentications, HttpServer, Limit } from '@callboard/http';
 import type { CommandClient } from '@callboard/jetstream';
 import { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders } from '@callboard/testing';
 import { InMemoryServerEventBus } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { answerJson } from './answers.js';
-import { Authenticator } from './auth.js';
 import type { Invocation } from './call.js';
 import { McpEdge, type EdgeOptions, type SessionFront } from './edge.js';
 import type { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
+import { McpServer } from './mcp-server.js';
 import { ModernFront } from './modern.js';
+import { ResourceMetadata } from './resource-metadata.js';
+import { HIDDEN_SAGAS } from './sagas/saga-resources.js';
 import type { ServerParts } from './server-factory.js';
+import { openAccess } from './spec-access.js';
 import { Tasks } from './tasks.js';
 
 const localhost = ['localhost', '127.0.0.1', '[::1]'];
@@ -135,6 +147,8 @@ async function invoke(call: Invocation): Promise<JsonObject> {
 /** Where there are no events, and no NATS. */
 export const NO_EVENTS: ServerParts['events'] = {
   list: () => [],
+  checkSubscribe: () => undefined,
+  maySubscribe: () => true,
   read: () => Promise.reject(new CallboardError('unavailable')),
   position: 0,
   mayHaveSince: () => false,
@@ -145,6 +159,7 @@ export const NO_EVENTS: ServerParts['events'] = {
 export interface SpecFront {
   port: number;
   parts: ServerParts;
+  audit: MemoryAudit;
   bus: InMemoryServerEventBus;
   modern: ModernFront;
   requests: Limit;
@@ -160,10 +175,19 @@ export interface SpecFrontOptions extends Partial<EdgeOptions> {
   commands?: Pick<ServerParts, 'invoker' | 'tasks'>;
   events?: ServerParts['events'];
   eventsExtension?: ServerParts['eventsExtension'];
+  server?: ServerSpec;
+  /** Path of policies; without it everything is allowed. */
+  policies?: string;
   /** More actions than `specActions`. */
   actions?: ActionSet;
-  tokens?: ConstructorParameters<typeof Authenticator>[0];
+  /** Instead of `tokens` and `anonymous`. */
+  access?: Access;
+  /** 0, unless it must be known before. */
+  port?: number;
+  tokens?: StaticToken[];
   anonymous?: boolean;
+  /** Of one address, which is the last of X-Forwarded-For; no limit unless it is given. */
+  maxFailedAuthentications?: number;
   maxRequests?: number;
   maxBodiesBytes?: number;
   maxListens?: number;
@@ -173,13 +197,21 @@ export interface SpecFrontOptions extends Partial<EdgeOptions> {
 export async function startSpecFront(options: SpecFrontOptions = {}): Promise<SpecFront> {
   const faults: unknown[] = [];
   const report = (fault: unknown) => void faults.push(fault);
+  const audit = new MemoryAudit();
+  const { access } = await openAccess(options.policies, audit);
   const parts: ServerParts = {
-    catalog: { view: viewOf([...specActions, ...(options.actions ?? [])]) },
+    audit,
+    access,
+    server: new McpServer(options.server ?? new ServerSpec(''), {
+      view: viewOf([...specActions, ...(options.actions ?? [])]),
+      onChange: () => () => undefined,
+    }),
     ...(options.commands ?? {
       invoker: { invoke, withdraw: () => undefined },
-      tasks: new Tasks({} as Handles, {} as CommandClient),
+      tasks: new Tasks({} as Handles, {} as CommandClient, access),
     }),
     events: options.events ?? NO_EVENTS,
+    sagas: HIDDEN_SAGAS,
     eventsExtension: options.eventsExtension,
     seal: new StateSeal(Buffer.alloc(32, 7)),
     report,
@@ -190,9 +222,11 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
   const listens = new Limit('subscriptions', options.maxListens ?? 16, 5_000);
   const modern = new ModernFront(parts, bus, listens);
   const sessions: SessionFront = {
-    serve: (req, res, principal, body) =>
+    serve: (req, res, principal, _server, body) =>
       answerJson(res, 200, JSON.stringify({ session: req.method, principal, body })),
   };
+  const resources = new ProtectedResources(options.access ?? { settings: { issuers: [] } });
+  const metadata = new ResourceMetadata(() => [resources.of(parts.server.spec)]);
   const edge = new McpEdge(
     {
       allowedHosts: options.allowedHosts ?? localhost,
@@ -200,23 +234,37 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
       maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
       maxDepth: options.maxDepth ?? 64,
     },
-    new Authenticator(options.tokens ?? [], { anonymous: options.anonymous ?? true }),
+    options.access?.authenticator ??
+      new Authenticator([new StaticTokens(options.tokens ?? [])], { anonymous: options.anonymous ?? true }),
     requests,
     bodies,
-    modern,
+    new Map([['', modern]]),
+    resources,
     sessions,
     report,
+    audit,
+    new FailedAuthentications({ maxFailedAuthentications: options.maxFailedAuthentications ?? 0, trustedHops: 1 }),
   );
+  options.access?.onChange(() => edge.lookAtStreamsAgain());
   const server = new HttpServer(
-    { host: '127.0.0.1', port: 0, requestTimeoutMs: options.requestTimeoutMs ?? 5_000, maxConnections: 1_000 },
-    (req, res) => (McpEdge.isMcp(req) ? edge.handle(req, res) : res.writeHead(404).end('not MCP')),
+    {
+      host: '127.0.0.1',
+      port: options.port ?? 0,
+      requestTimeoutMs: options.requestTimeoutMs ?? 5_000,
+      maxConnections: 1_000,
+    },
+    (req, res) => {
+      if (McpEdge.isMcp(req)) edge.handle(req, res);
+      else if (ResourceMetadata.isMetadata(req)) metadata.handle(req, res);
+      else res.writeHead(404).end('not MCP');
+    },
   );
   const port = await server.start();
   const stop = async () => {
     await modern.close();
     await server.stop(0);
   };
-  return { port, parts, bus, modern, requests, bodies, listens, faults, stop };
+  return { port, parts, audit, bus, modern, requests, bodies, listens, faults, stop };
 }
 
 export const ENVELOPE = {
@@ -253,7 +301,7 @@ export function request(body: string | Buffer, headers: SpecHeaders = {}, method
 export function modernRequest(
   method: string,
   params: JsonObject = {},
-  change: { headers?: SpecHeaders; meta?: JsonObject; message?: JsonObject } = {},
+  change: { headers?: SpecHeaders; meta?: JsonObject; message?: JsonObject; path?: string } = {},
 ): Buffer {
   const name = params.name ?? params.uri ?? params.taskId;
   const message = {
@@ -263,10 +311,11 @@ export function modernRequest(
     params: { _meta: { ...ENVELOPE, ...change.meta }, ...params },
     ...change.message,
   };
-  return request(JSON.stringify(message), {
+  const headers = {
     'mcp-protocol-version': '2026-07-28',
     'mcp-method': method,
     ...(typeof name === 'string' && { 'mcp-name': name }),
     ...change.headers,
-  });
+  };
+  return request(JSON.stringify(message), headers, 'POST', change.path);
 }

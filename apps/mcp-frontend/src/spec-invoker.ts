@@ -1,4 +1,6 @@
 /** For specs: what runs commands and knows of them, on a real nats-server, and a runner that does what the spec says. */
+import type { Quota } from '@callboard/access';
+import { MemoryAudit } from '@callboard/audit';
 import {
   CallboardError,
   inputSubject,
@@ -6,20 +8,35 @@ import {
   type CommandEnvelope,
   type JsonObject,
 } from '@callboard/envelope';
-import { AckedPublisher, CommandClient, OutcomePublisher, STREAM, type Ending } from '@callboard/jetstream';
+import {
+  AckedPublisher,
+  CallerTokens,
+  CommandClient,
+  OutcomePublisher,
+  STREAM,
+  type Ending,
+} from '@callboard/jetstream';
 import { waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { Admission, type AdmissionLimits } from './admission.js';
+import { Admission } from './admission.js';
 import { Invoker } from './call.js';
 import type { EventCalls } from './events/event-calls.js';
+import { FairShare } from './fair-share.js';
 import { Handles } from './handles.js';
+import { SagaDesk } from './sagas/saga-desk.js';
+import { openAccess } from './spec-access.js';
+import { quotas } from './spec-quotas.js';
 import { Tasks } from './tasks.js';
 
-export interface SpecInvokerOptions extends Partial<AdmissionLimits> {
+export interface SpecInvokerOptions {
+  quota?: Partial<Quota>;
+  turns?: FairShare;
   instance?: string;
   syncWindowMs?: number;
   events?: Pick<EventCalls, 'serve'>;
+  /** Path of policies; without it everything is allowed. */
+  policies?: string;
 }
 
 const NO_EVENTS = {
@@ -31,13 +48,29 @@ const NO_EVENTS = {
 export type SpecInvoker = Awaited<ReturnType<typeof startInvoker>>;
 
 export async function startInvoker(nc: NatsConnection, options: SpecInvokerOptions = {}) {
-  const { maxPerTenant = 1_000, maxPerPrincipal = 1_000, syncWindowMs = 200, events = NO_EVENTS } = options;
+  const { quota = {}, syncWindowMs = 200, events = NO_EVENTS } = options;
   const commands = await CommandClient.start(nc, { instance: options.instance ?? 'spec front end' });
-  const admission = new Admission({ maxPerTenant, maxPerPrincipal }, () => undefined);
+  const admission = new Admission(quotas(quota), () => undefined);
   const handles = await Handles.open(nc, commands, admission);
+  const sagas = await SagaDesk.open(nc, 60_000);
   const faults: unknown[] = [];
-  const invoker = new Invoker(commands, handles, admission, syncWindowMs, events, (error) => faults.push(error));
-  return { commands, handles, admission, invoker, tasks: new Tasks(handles, commands), faults };
+  const audit = new MemoryAudit();
+  const onError = (error: unknown) => faults.push(error);
+  const { access } = await openAccess(options.policies, audit);
+  const invoker = new Invoker(
+    commands,
+    handles,
+    admission,
+    options.turns ?? new FairShare({ underWay: 16, linePerTenant: 1_024 }),
+    syncWindowMs,
+    events,
+    sagas,
+    onError,
+    audit,
+    new CallerTokens(nc),
+    access,
+  );
+  return { commands, handles, admission, invoker, tasks: new Tasks(handles, commands, access), faults, audit };
 }
 
 export const text = (words: string): JsonObject => ({ content: [{ type: 'text', text: words }] });

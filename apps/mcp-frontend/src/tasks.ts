@@ -6,12 +6,13 @@
  * What a call would have returned is a completed task, a tool's failure too; what it would have been refused with as a JSON-RPC error is
  * a failed one.
  */
+import type { Principal } from '@callboard/access';
 import type { JsonObject } from '@callboard/envelope';
 import type { CommandClient, Ended, Submission } from '@callboard/jetstream';
 import { CLIENT_CAPABILITIES_META_KEY, ProtocolError } from '@modelcontextprotocol/server';
-import type { Principal } from './call.js';
-import type { Handles, Held } from './handles.js';
+import { toolOf, type Handles, type Held } from './handles.js';
 import { RPC } from './protocol-errors.js';
+import type { ServerAccess } from './server-access.js';
 import { asToolResult, resultMeta, toResult } from './results.js';
 
 export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks';
@@ -67,27 +68,35 @@ export class Tasks {
   constructor(
     private readonly handles: Handles,
     private readonly commands: Pick<CommandClient, 'watch'>,
+    private readonly access: Pick<ServerAccess, 'checkHandle' | 'readsResult'>,
   ) {}
 
-  /** @throws ProtocolError for a task that there is not, or that belongs to somebody else */
+  /**
+   * @throws ProtocolError for a task that there is not, or that belongs to somebody else
+   * @throws CallboardError `forbidden`
+   */
   async get(principal: Principal, taskId: string): Promise<JsonObject> {
     const held = await this.handles.find(principal, taskId);
     if (!held) throw unknownTask();
+    this.access.checkHandle(principal, 'read_result', toolOf(held), taskId);
     return detailedTask(taskId, held);
   }
 
   /** Answers questions of the task; what it did not ask, or has had answered, is ignored. */
   async update(principal: Principal, taskId: string, responses: JsonObject): Promise<void> {
+    await this.get(principal, taskId);
     if (!(await this.handles.answer(principal, taskId, responses))) throw unknownTask();
   }
 
   /** Resolves when the task has ended, or its runner was told to stop. */
   async cancel(principal: Principal, taskId: string): Promise<void> {
-    if (!(await this.handles.cancel(principal, taskId))) throw unknownTask();
+    const check = (tool: string) => this.access.checkHandle(principal, 'cancel', tool, taskId);
+    if (!(await this.handles.cancel(principal, taskId, check))) throw unknownTask();
   }
 
   async isKnown(principal: Principal, taskId: string): Promise<boolean> {
-    return (await this.handles.find(principal, taskId)) !== undefined;
+    const held = await this.handles.find(principal, taskId);
+    return held !== undefined && this.access.readsResult(principal, toolOf(held));
   }
 
   /**
@@ -110,7 +119,7 @@ export class Tasks {
       const held = await this.handles.find(principal, taskId).catch(() => 'away' as const);
       if (stopped) return;
       if (held === 'away') return void (timer = setTimeout(bell, LOOK_FOR_ANSWERS_MS));
-      if (!held) return stop();
+      if (!held || !this.access.readsResult(principal, toolOf(held))) return stop();
       const task = detailedTask(taskId, held);
       const text = JSON.stringify(task);
       if (text !== told) onChange(task);

@@ -1,5 +1,6 @@
 /** One tools/call of the 2026 revision: what it asks of the invoker, and how its answer is written. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Principal } from '@callboard/access';
 import type { InputKind, RegisteredAction } from '@callboard/actions';
 import { LOG_LEVELS, type JsonObject, type LogLevel, type Progress } from '@callboard/envelope';
 import {
@@ -10,11 +11,11 @@ import {
   type ClientCapabilities,
 } from '@modelcontextprotocol/server';
 import { answerJson, type RequestId } from './answers.js';
-import { TaskRequired, type Invocation, type Principal } from './call.js';
+import { TaskRequired, type Invocation } from './call.js';
 import { KEEP_ALIVE_MS, SSE_HEADERS, frame } from './event-frames.js';
 import { checkQuestion, inputKinds, missingKinds } from './input-rounds.js';
 import { RPC, toRpcError } from './protocol-errors.js';
-import { SERVER_INFO, isLoud, logParams, progressParams, type ServerParts } from './server-factory.js';
+import { isLoud, logParams, progressParams, type ServerParts } from './server-factory.js';
 import { REQUIRES_TASKS, declaresTasks } from './tasks.js';
 import type { Departure } from './waiting.js';
 
@@ -108,7 +109,10 @@ export class ToolCall implements Invocation {
     } else {
       answer = { ...result, resultType: result.resultType === 'task' ? 'task' : 'complete' };
     }
-    answer._meta = { ...(result._meta as JsonObject | undefined), [SERVER_INFO_META_KEY]: SERVER_INFO };
+    answer._meta = {
+      ...(result._meta as JsonObject | undefined),
+      [SERVER_INFO_META_KEY]: this.serving.parts.server.info,
+    };
     this.#finish(200, { result: answer, jsonrpc: '2.0', id: this.id });
   }
 

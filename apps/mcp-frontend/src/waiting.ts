@@ -20,6 +20,8 @@ export class Waiting implements SubmitOptions {
   readonly turn: Promise<Turn>;
   /** The command will be let go of: it is accepted as one that outlives its caller. */
   keep = false;
+  /** The command begins a saga. */
+  saga = false;
   /** Sequence of the last progress that was told. */
   heard: number;
   #settle!: (turn: Turn) => void;

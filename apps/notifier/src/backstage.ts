@@ -4,6 +4,7 @@
  * Network errors, 5xx, 408 and 429 say "not now". So do two answers that only look final: 404 while Backstage starts and its plug-ins are not
  * there yet, and the 400 in which it wraps whatever keeps it from finding or storing recipients. Every other 4xx is final.
  */
+import { contextNow } from '@callboard/tracing';
 import { neverConnected } from '@callboard/http';
 import { bodyOf, type Notification } from './notification.js';
 
@@ -39,7 +40,7 @@ export async function post(
   try {
     const response = await fetch(`${url}/api/notifications/notifications`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...contextNow() },
       body,
       // A redirect would carry the token to somebody whom nobody has named.
       redirect: 'manual',

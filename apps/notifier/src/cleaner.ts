@@ -15,7 +15,7 @@ import {
   type Json,
   type Policy,
 } from '@callboard/redaction';
-import type { Notification, NotificationPayload } from './notification.js';
+import type { NotificationArgs, Notification, NotificationPayload } from './notification.js';
 
 export interface CleaningPolicy {
   secrets: 'cut' | 'refuse';
@@ -42,15 +42,18 @@ export class Cleaner {
     this.#policies = [{ ...base, ...CUT, detectors: new Map([...CUT.detectors, ['model', 'off']]) }];
   }
 
-  /** @throws ActionError when it may not be sent */
-  clean(notification: Notification, tenant: string): Cleaned {
+  /**
+   * @param recipients as they were named: a credential in lower case is none that can be known
+   * @throws ActionError when it may not be sent
+   */
+  clean(notification: Notification, recipients: NotificationArgs['recipients'], tenant: string): Cleaned {
     const { title, description, link, metadata } = notification.payload;
     const text = { title, description, link, metadata };
     const names = {
       topic: notification.payload.topic ?? null,
       scope: notification.payload.scope,
       icon: notification.payload.icon ?? null,
-      recipients: notification.recipients.type === 'entity' ? notification.recipients.entityRef : null,
+      recipients: recipients.type === 'entity' ? namesIn([recipients.entityRef, recipients.excludeEntityRef]) : null,
     };
     const outcome = redact(JSON.parse(JSON.stringify(text)) as Json, {
       key: this.#key,
@@ -71,6 +74,12 @@ export class Cleaner {
     const cut = { ...notification.payload, ...value, title: (value.title ?? '').slice(0, COLUMN_CHARS) };
     return { notification: { ...notification, payload: cut }, redacted };
   }
+}
+
+/** Also each part of a ref by itself, as if it stood alone. */
+function namesIn(refs: readonly (string | readonly string[] | undefined)[]): string[] {
+  const whole = refs.flat().filter((ref) => ref !== undefined);
+  return [...whole, ...whole.flatMap((ref) => ref.split(/[:/]/))];
 }
 
 function secretsRefused(where: string): ActionError {

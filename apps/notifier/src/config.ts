@@ -20,6 +20,13 @@ export class NotifierConfig extends AppConfig {
   @IsString()
   notificationsFile?: string = undefined;
 
+  @FromEnv(
+    'CALLBOARD_POLICIES',
+    "Cedar policies that say who may do what: a *.cedar file, or a folder of them; see docs/access-policies.md. Empty: everything within one's tenant",
+  )
+  @IsString()
+  policies: string = '';
+
   @FromEnv('CALLBOARD_BACKSTAGE_URL', 'URL of the Backstage backend for tenants of which the file says nothing')
   @IsOptional()
   @IsUrl({ protocols: ['http', 'https'], require_protocol: true, require_tld: false })

@@ -6,6 +6,7 @@
  * Requests of one notification are made one after the other, with a pause between them.
  */
 import { backOffMs } from '@callboard/jetstream';
+import { traced } from '@callboard/tracing';
 import { post, type BackstageTarget, type Sent } from './backstage.js';
 import type { Notification } from './notification.js';
 import type { Slots } from './slots.js';
@@ -29,7 +30,9 @@ export class Delivery {
       for (let n = 1; ; n++) {
         const sent = await this.slots.run(async () => {
           signal.throwIfAborted();
-          return post(target, notification, this.timeoutMs, signal);
+          return traced('POST notifications', { kind: 'client' }, () =>
+            post(target, notification, this.timeoutMs, signal),
+          );
         });
         if (sent.kind !== 'not_now') return sent;
         reached ||= sent.reached;

@@ -1,11 +1,13 @@
 import 'reflect-metadata';
 import { loadConfig } from '@callboard/config';
-import { announceReady, createLogger, stopOnSignal } from '@callboard/telemetry';
+import { announceReady, createLogger, startTracing, stopOnSignal, watchCertificates } from '@callboard/telemetry';
 import { NotifierConfig } from './config.js';
 import { createNotifier } from './notifier.js';
 
 const config = loadConfig(NotifierConfig);
 const log = createLogger('notifier', config.instance);
+watchCertificates(config);
+await startTracing('notifier', config);
 const notifier = await createNotifier(config, process.env, log);
 const opsPort = await notifier.ops.start();
 announceReady({ ops: opsPort });

@@ -51,6 +51,8 @@ export const notificationInput = z.object({
     .describe('Entities of the catalog, or everybody'),
 });
 
+export type NotificationArgs = z.infer<typeof notificationInput>;
+
 export interface NotificationPayload {
   title: string;
   description?: string;
@@ -78,7 +80,7 @@ export interface Sender {
 }
 
 /** @throws ActionError `invalid_arguments` */
-export function readNotification(args: z.infer<typeof notificationInput>, sender: Sender): Notification {
+export function readNotification(args: NotificationArgs, sender: Sender): Notification {
   const { recipients, scope, ...payload } = args;
   if (payload.link !== undefined) checkLink(payload.link);
   return {

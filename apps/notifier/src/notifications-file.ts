@@ -125,24 +125,25 @@ export async function readSettings(config: NotifierConfig, env: NodeJS.ProcessEn
   return settingsOf(text, path, config, env);
 }
 
-export function settingsOf(
+export async function settingsOf(
   text: string,
   path: string,
   config: Pick<NotifierConfig, 'backstageUrl' | 'backstageTokenFile'>,
   env: NodeJS.ProcessEnv,
-): NotificationSettings {
+): Promise<NotificationSettings> {
   const yaml = YamlFile.parse(text, path, NotificationsError);
   const file = yaml.check(FILE);
   const secrets = new SecretReader(yaml, dirname(resolve(path)), env);
-  const target = ({ url, token }: WrittenBackstage, place: string[]) =>
-    targetOf(url, secrets.one([...place, 'token'], token));
+  const target = async ({ url, token }: WrittenBackstage, place: string[]) =>
+    targetOf(url, await secrets.one([...place, 'token'], token));
   const tenants = new Map(
-    Object.entries(file.tenants).map(([tenant, { backstage }]) => [
-      tenant,
-      target(backstage, ['tenants', tenant, 'backstage']),
-    ]),
+    await Promise.all(
+      Object.entries(file.tenants).map(
+        async ([tenant, { backstage }]) => [tenant, await target(backstage, ['tenants', tenant, 'backstage'])] as const,
+      ),
+    ),
   );
-  const ofAll = file.backstage ? target(file.backstage, ['backstage']) : targetOfEnv(config);
+  const ofAll = file.backstage ? await target(file.backstage, ['backstage']) : targetOfEnv(config);
   if (!ofAll && tenants.size === 0) {
     throw new ConfigError([
       'CALLBOARD_BACKSTAGE_URL is not set: set it, or name a Backstage in the file of CALLBOARD_NOTIFICATIONS',

@@ -1,6 +1,6 @@
-import { BUCKET, KeyValueStore, connectApp, watchConnection } from '@callboard/jetstream';
+import { AuditTrail, BUCKET, KeyValueStore, connectApp, watchConnection } from '@callboard/jetstream';
 import { ActionService } from '@callboard/service';
-import { OpsServer, type Logger } from '@callboard/telemetry';
+import { OpsServer, gateOf, openPolicies, watchAudit, type Logger } from '@callboard/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { BudgetLedger } from './budgets/budget-ledger.js';
 import type { NotifierConfig } from './config.js';
@@ -26,7 +26,9 @@ export async function createNotifier(
   log: Logger,
 ): Promise<RunningNotifier> {
   const settings = await readSettings(config, env);
-  const nc = await connectApp('notifier', config);
+  const nc = await connectApp('notifier', config, log);
+  const policies = await openPolicies(config.policies, log);
+  const audit = watchAudit(new AuditTrail(nc, { app: 'notifier', instance: config.instance }), log);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const metrics = new NotifierMetrics(settings.budgets.map(({ name }) => name));
   const ledger = new BudgetLedger(nc, jsm, (error) =>
@@ -51,7 +53,7 @@ export async function createNotifier(
       failed: (error) => log.warn({ err: error }, 'a digest could not be delivered; trying again'),
     },
   );
-  const notifier = new Notifier(settings, ledger, delivery, digests, metrics, log);
+  const notifier = new Notifier(settings, ledger, delivery, digests, metrics, gateOf(policies, audit), log, audit);
   const service = await ActionService.start(nc, await KeyValueStore.open(nc, BUCKET.actions), {
     service: SERVICE,
     place: config.instance,
@@ -66,6 +68,8 @@ export async function createNotifier(
     stop: async () => {
       await service.drain(config.drainTimeoutMs);
       await digests.stop();
+      policies.close();
+      await audit.close();
       await nc.drain();
     },
   };

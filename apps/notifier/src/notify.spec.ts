@@ -154,9 +154,16 @@ describeWith([BACKSTAGE], 'a notification', () => {
     expect(text).toContain('ada.curtain@theatre.example');
   }, 60_000);
 
-  it('whose topic is a credential is refused: cut, it would be another topic', async () => {
+  it('whose topic or recipient is a credential is refused: cut, it would be another', async () => {
     const result = await sender.send({ title: 'Topic', topic: SECRET, recipients: to(ADA) });
     expect(errorOf(result)).toMatchObject({ code: 'secret_refused' });
+    for (const recipients of [
+      to(`user:default/${SECRET}`),
+      { ...to(ADA), excludeEntityRef: `user:default/${SECRET}` },
+    ]) {
+      const named = await sender.send({ title: 'Recipient', recipients });
+      expect(errorOf(named)).toMatchObject({ code: 'secret_refused' });
+    }
     expect(JSON.stringify(result)).not.toContain(SECRET);
   });
 

@@ -4,17 +4,24 @@
  * It may be run again from the top after a crash, whatever had been done: it is read and cleaned in the same way, what was asked is
  * answered, what was taken or kept for later is on record, and what was delivered is updated. `#ended` is the one place where every ending is known.
  */
+import { callerOf, type Gate } from '@callboard/access';
 import { ActionError, ActionSet, defineAction, type ActionContext, type ActionDefinition } from '@callboard/actions';
+import type { Audit } from '@callboard/audit';
 import type { JsonObject } from '@callboard/envelope';
 import type { Logger } from '@callboard/telemetry';
-import type { z } from 'zod';
 import type { BudgetLedger, Taken } from './budgets/budget-ledger.js';
 import { budgetsFor, type Budget, type BudgetRule, type Spending } from './budgets/budget-rules.js';
 import { Cleaner, type Cleaned } from './cleaner.js';
 import { NotDelivered, type Delivery } from './delivery.js';
 import type { DigestKeeper } from './digests/digest-keeper.js';
 import type { Ending, NotifierMetrics } from './metrics.js';
-import { SEVERITIES, notificationInput, readNotification, type Notification } from './notification.js';
+import {
+  SEVERITIES,
+  notificationInput,
+  readNotification,
+  type Notification,
+  type NotificationArgs,
+} from './notification.js';
 import type { NotificationSettings } from './notifications-file.js';
 
 export const SUBJECT = 'svc.notifications.send';
@@ -22,8 +29,6 @@ const DEADLINE_MS = 600_000;
 /** Of the runner, at processes that die: what Backstage does is dealt with here. */
 const RETRY = { max_attempts: 100, backoff_ms: 200, max_backoff_ms: 5_000 };
 const MOST_TITLE_CHARS_ASKED = 120;
-
-type Args = z.infer<typeof notificationInput>;
 
 export class Notifier {
   readonly #cleaner: Cleaner;
@@ -34,7 +39,9 @@ export class Notifier {
     private readonly delivery: Delivery,
     private readonly digests: DigestKeeper,
     private readonly metrics: NotifierMetrics,
+    private readonly gate: Pick<Gate, 'allows'>,
     private readonly log: Logger,
+    private readonly audit: Audit,
   ) {
     this.#cleaner = new Cleaner(settings.cleaning);
   }
@@ -58,7 +65,7 @@ export class Notifier {
     return new ActionSet([bound]);
   }
 
-  async send(args: Args, context: ActionContext): Promise<JsonObject> {
+  async send(args: NotificationArgs, context: ActionContext): Promise<JsonObject> {
     try {
       const [ending, result] = await this.#send(args, context);
       this.#ended(ending, context);
@@ -76,13 +83,14 @@ export class Notifier {
     }
   }
 
-  async #send(args: Args, context: ActionContext): Promise<[Ending, JsonObject]> {
+  async #send(args: NotificationArgs, context: ActionContext): Promise<[Ending, JsonObject]> {
     const { tenantId, userId, correlationId, signal } = context;
     const target = this.settings.backstageOf(tenantId);
     if (!target) throw new ActionError('There is no Backstage for this tenant', { code: 'forbidden' });
-    const cleaned = this.#cleaner.clean(readNotification(args, { tenantId, userId, correlationId }), tenantId);
+    const read = readNotification(args, { tenantId, userId, correlationId });
+    const cleaned = this.#cleaner.clean(read, args.recipients, tenantId);
     const { notification } = cleaned;
-    this.#permit(notification, userId);
+    this.#permit(notification, context);
     if (notification.recipients.type === 'broadcast' && this.settings.broadcast.approval === 'always') {
       if (!(await approved(notification, context))) return ['not_approved', { status: 'not_approved' }];
     }
@@ -102,7 +110,16 @@ export class Notifier {
   }
 
   /** @throws ActionError `forbidden` */
-  #permit({ recipients, payload }: Notification, userId: string): void {
+  #permit({ recipients, payload }: Notification, { command, correlationId, userId }: ActionContext): void {
+    const question = {
+      principal: callerOf(command),
+      action: recipients.type === 'broadcast' ? ('broadcast' as const) : ('notify' as const),
+      resource: { type: 'Tenant' as const, id: command.tenant_id },
+      circumstances: { server: command.caller?.server ?? '', severity: payload.severity },
+    };
+    if (!this.gate.allows(question, { correlationId })) {
+      throw new ActionError('Policy does not allow this', { code: 'forbidden' });
+    }
     if (recipients.type === 'broadcast' && !this.settings.broadcast.allow) {
       throw new ActionError('Broadcasts are not allowed; name recipients', { code: 'forbidden' });
     }
@@ -153,8 +170,10 @@ export class Notifier {
     return undefined;
   }
 
-  #ended(ending: Ending, { correlationId, tenantId, attempt }: ActionContext, code?: string): void {
+  #ended(ending: Ending, { correlationId, tenantId, userId, attempt }: ActionContext, code?: string): void {
     this.metrics.ended(ending);
+    const fact = { kind: 'notification', what: ending, tenantId, who: { userId }, correlationId } as const;
+    this.audit.note(code === undefined ? fact : { ...fact, code });
     this.log.debug(
       { correlation_id: correlationId, tenant: tenantId, attempt, ending, code },
       'a notification has ended',

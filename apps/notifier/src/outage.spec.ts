@@ -1,6 +1,7 @@
 /**
  * Backstage is killed in the middle of many notifications: none is lost, none is there twice, and each recipient has them in order.
- * CALLBOARD_SPEC_OUTAGE_MS makes the outage longer.
+ * All are accepted before the first is waited for, so what keeps them in order is the ordering key and not their senders.
+ * CALLBOARD_SPEC_OUTAGE_MS makes the outage longer: 30000 is the full size.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,6 +22,15 @@ const OUTAGE_MS = Number(process.env['CALLBOARD_SPEC_OUTAGE_MS'] ?? 2_000);
 const COUNT = 500;
 const USERS = Array.from({ length: 10 }, (_, i) => `user:default/usher-${i}`);
 
+async function resultOf({ client }: SpecSender, correlationId: string): Promise<object> {
+  const args = { correlation_id: correlationId, wait_ms: 20_000 };
+  for (;;) {
+    const { structuredContent } = await client.callTool({ name: 'callboard.result', arguments: args });
+    const result = structuredContent as { status?: string };
+    if (result.status !== 'running') return result;
+  }
+}
+
 describeWith([BACKSTAGE], 'Backstage that is killed in the middle of many notifications', () => {
   let folder: string;
   let backstage: TestBackstage;
@@ -29,7 +39,11 @@ describeWith([BACKSTAGE], 'Backstage that is killed in the middle of many notifi
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'callboard-backstage-'));
     backstage = await startBackstage({ databaseDir: folder });
-    running = await startNotifierStack(backstage, { file: { budgets: [] }, notifiers: 2 });
+    running = await startNotifierStack(backstage, {
+      file: { budgets: [] },
+      notifiers: 2,
+      env: { CALLBOARD_SYNC_WINDOW_MS: '0' },
+    });
     senders = await Promise.all(USERS.map(() => connectSender(running.stack)));
   }, 240_000);
   afterAll(async () => {
@@ -41,15 +55,27 @@ describeWith([BACKSTAGE], 'Backstage that is killed in the middle of many notifi
 
   it('leaves none out, has none twice, and each of its users has them in order', async () => {
     let done = 0;
-    // The order is that of acceptance, so each client sends its next when the one before is there.
-    const sending = Promise.all(
+    // The order is that of acceptance, so each client sends its next when the one before is accepted.
+    const accepted = await Promise.all(
       USERS.map(async (user, u) => {
+        const commands: string[] = [];
         for (let n = 0; n < COUNT / USERS.length; n++) {
-          const result = await senders[u]!.send(
+          const { structuredContent } = await senders[u]!.send(
             { title: String(n), topic: 'outage', recipients: to(user) },
-            { 'io.callboard/ordering_key': user },
+            { 'io.callboard/ordering_key': user, 'io.callboard/accept_async': true },
           );
-          expect(result.structuredContent).toMatchObject({ status: 'sent', delivered: 1 });
+          const { status, correlation_id: id } = structuredContent as { status: string; correlation_id: string };
+          expect(status).toBe('accepted');
+          commands.push(id);
+        }
+        return commands;
+      }),
+    );
+    const sending = Promise.all(
+      accepted.map(async (commands, u) => {
+        for (const id of commands) {
+          const result = await resultOf(senders[u]!, id);
+          expect(result).toMatchObject({ status: 'sent', delivered: 1 });
           done += 1;
         }
       }),

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startStack, type TestBackstage, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, type TestBackstage, type TestStack } from '@callboard/testing';
 import { Client, StreamableHTTPClientTransport, type CallToolResult } from '@modelcontextprotocol/client';
 
 export const ADA = 'user:default/ada';
@@ -93,7 +93,7 @@ export interface NotifierStack {
 /** `file` is the notifications file, without its Backstage. */
 export async function startNotifierStack(
   backstage: TestBackstage,
-  options: { file?: object; notifiers?: number; token?: string } = {},
+  options: { file?: object; notifiers?: number; token?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<NotifierStack> {
   const folder = await mkdtemp(join(tmpdir(), 'callboard-notifications-'));
   const path = join(folder, 'notifications.yaml');
@@ -102,11 +102,13 @@ export async function startNotifierStack(
   const tokenFile = join(folder, 'token');
   await writeFile(tokenFile, options.token ?? backstage.tokens.notifications);
   const stack = await startStack({
+    apps: [...CALLS, 'notifier'],
     replicas: { notifier: options.notifiers ?? 1 },
     env: {
       CALLBOARD_NOTIFICATIONS: path,
       CALLBOARD_BACKSTAGE_URL: backstage.url,
       CALLBOARD_BACKSTAGE_NOTIFICATIONS_TOKEN_FILE: tokenFile,
+      ...options.env,
     },
   });
   return {

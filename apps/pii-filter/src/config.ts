@@ -13,7 +13,7 @@ export class FilterConfig extends AppConfig {
 
   @FromEnv(
     'CALLBOARD_PSEUDONYM_KEY',
-    'At least 32 random bytes in base64, the same on every filter: the keys of the tenants, with which pseudonyms are made, are derived from it',
+    'At least 32 random bytes in base64, the same on every filter: wraps the keys of the tenants, with which pseudonyms are made',
   )
   @IsBase64()
   @MinLength(43)

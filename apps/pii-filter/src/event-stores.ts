@@ -14,7 +14,8 @@ import {
   type EventAddress,
 } from '@callboard/envelope';
 import { toEventHeaders } from '@callboard/events';
-import { STREAM, headerLine, type AckedPublisher, type HeldLetterPublisher } from '@callboard/jetstream';
+import { STREAM, headerLine, traceLines, type AckedPublisher, type HeldLetterPublisher } from '@callboard/jetstream';
+import type { TraceContext } from '@callboard/tracing';
 import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import { contentOf, type RedactedEvent } from './judge-event.js';
 import type { HoldReason, RawMessage } from './raw-event.js';
@@ -47,10 +48,16 @@ export class EventStores {
    * Resolves when the event can be read in EVENTS: with `false` when it could before. Events of one `line` get there in the order of these
    * calls; where one fails, so do those behind it.
    */
-  pass({ address, attributes, data }: RedactedEvent, line?: string): Promise<boolean> {
+  pass({ address, attributes, data }: RedactedEvent, line?: string, trace: TraceContext = {}): Promise<boolean> {
     const head = toEventHeaders(attributes).map(([name, value]) => headerLine(name, value));
     const expected = ONCE + headerLine('Nats-Expected-Last-Subject-Sequence-Subject', underAnyKey(address));
-    return this.publisher.publishOnce(eventSubject(address), data, head.join('') + expected, TIMEOUT_MS, line);
+    return this.publisher.publishOnce(
+      eventSubject(address),
+      data,
+      head.join('') + expected + traceLines(trace),
+      TIMEOUT_MS,
+      line,
+    );
   }
 
   /** The same for one that was held and is let go: it has lost its place, and says so. */

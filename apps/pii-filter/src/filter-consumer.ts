@@ -9,6 +9,7 @@ import {
   STREAM,
   onConnectionChange,
   partitionsOf,
+  whenLed,
   type Lease,
 } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
@@ -43,7 +44,7 @@ export class FilterConsumer {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const store = await KeyValueStore.open(nc, BUCKET.filterLeases);
     const consumer = new FilterConsumer(nc, jsm, filter, store, options);
-    const partitions = partitionsOf((await jsm.streams.info(STREAM.eventsRaw)).config);
+    const partitions = partitionsOf((await whenLed(() => jsm.streams.info(STREAM.eventsRaw))).config);
     if (partitions === undefined) throw new Error(`${STREAM.eventsRaw} has no partitions: callboard streams check`);
     await consumer.#start(partitions);
     return consumer;

@@ -1,5 +1,6 @@
-import { AckedPublisher, HeldLetterPublisher, connectApp, watchConnection } from '@callboard/jetstream';
-import { OpsServer, type Logger } from '@callboard/telemetry';
+import { randomBytes } from 'node:crypto';
+import { AckedPublisher, AuditTrail, HeldLetterPublisher, connectApp, watchConnection } from '@callboard/jetstream';
+import { OpsServer, watchAudit, type Logger } from '@callboard/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { FilterConfig } from './config.js';
 import { EventStores } from './event-stores.js';
@@ -8,7 +9,12 @@ import { EventFilter } from './filter-event.js';
 import { FilterMetrics } from './metrics.js';
 import { OperatorVerbs } from './operator-verbs.js';
 import { PolicyFile, type Policies } from './policy-file.js';
+import type { RawEvent } from './raw-event.js';
 import { RedactionPool } from './redaction-pool.js';
+import { TenantKeys } from './tenant-keys.js';
+
+/** Nobody waits for an answer, and thousands of records may be under way: one that is late is not to have all of them sent again. */
+const RECORD_TIMEOUT_MS = 60_000;
 
 /** Everything a filter is made of, wired by hand. */
 export interface Filter {
@@ -19,10 +25,9 @@ export interface Filter {
 
 export async function createFilter(config: FilterConfig, log: Logger): Promise<Filter> {
   const metrics = new FilterMetrics();
-  const key = Buffer.from(config.pseudonymKey, 'base64');
   const newPool = ({ policies }: Policies) =>
     new RedactionPool(
-      { key, ...(policies && { policies }) },
+      { ...(policies && { policies }) },
       {
         ...config,
         onLost: (reason) => {
@@ -33,22 +38,40 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
     );
   const policies = await PolicyFile.open(config.policyFile, {
     changed: (now) => {
-      const before = pool;
-      pool = newPool(now);
+      replacePool(now);
       log.info({ digest: now.digest }, 'the redaction policies have changed');
-      void before.close();
     },
     broken: (problems) =>
       log.error({ problems }, 'the redaction policies cannot be used; those of before stay in force'),
   });
   let pool = newPool(policies.current);
+  const replacePool = (now: Policies) => {
+    const before = pool;
+    pool = newPool(now);
+    void before.close();
+  };
   await mustWork(pool);
   log.info({ digest: policies.current.digest }, 'redaction policies');
-  const nc = await connectApp('pii-filter', config);
+  const nc = await connectApp('pii-filter', config, log);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const origin = { app: 'pii-filter', instance: config.instance };
+  const audit = watchAudit(new AuditTrail(nc, origin, RECORD_TIMEOUT_MS), log);
   const publisher = new AckedPublisher(nc);
   const stores = new EventStores(jsm, publisher, new HeldLetterPublisher(publisher));
-  const filter = new EventFilter((event) => pool.judge(event), stores, metrics);
+  const keys = await TenantKeys.open(nc, Buffer.from(config.pseudonymKey, 'base64'), {
+    // The threads remember keys, and end with what they are at.
+    lost: () => {
+      replacePool(policies.current);
+      log.info('the key of a tenant was destroyed');
+    },
+    unreadable: (tenant) =>
+      log.warn({ tenant }, 'the key of a tenant was wrapped by another CALLBOARD_PSEUDONYM_KEY; it gets a new one'),
+  });
+  const judge = async (event: RawEvent) => {
+    const key = await keys.of(event.address.tenantId);
+    return pool.judge(event, key);
+  };
+  const filter = new EventFilter(judge, stores, metrics, audit);
   let consumer: FilterConsumer | undefined = undefined;
   metrics.observe(jsm, () => consumer, policies);
   consumer = await FilterConsumer.start(nc, filter, {
@@ -57,7 +80,7 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
     maxCrashes: config.maxCrashes,
     onError: (error) => log.warn({ err: error }, 'the filter met an error and goes on'),
   });
-  const verbs = new OperatorVerbs(nc, jsm, filter, stores, (error) =>
+  const verbs = new OperatorVerbs(nc, jsm, filter, stores, keys, (error) =>
     log.warn({ err: error }, 'what an operator asked could not be done'),
   );
   const isConnected = watchConnection(nc);
@@ -66,8 +89,10 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
     stop: async () => {
       await Promise.all([verbs.stop(), consumer.drain(config.drainTimeoutMs)]);
       policies.close();
+      keys.close();
       await pool.close();
       publisher.close();
+      await audit.close();
       await nc.drain();
     },
   };
@@ -77,7 +102,8 @@ export async function createFilter(config: FilterConfig, log: Logger): Promise<F
 async function mustWork(pool: RedactionPool): Promise<void> {
   const address = { tenantId: 'self-test', source: 'self-test', topic: 'self-test', key: '', event: '' };
   const attributes = { id: '1', source: '/', type: 'self-test', extensions: {} };
-  const { verdict } = await pool.judge({ address, attributes, data: Buffer.from('{"mail": "jane.doe@example.org"}') });
+  const event = { address, attributes, data: Buffer.from('{"mail": "jane.doe@example.org"}') };
+  const { verdict } = await pool.judge(event, randomBytes(32));
   if (!verdict.ok && FAULTS.has(verdict.reason)) {
     throw new Error(`this filter cannot redact (${verdict.reason}): is it built completely? npm run build`);
   }

@@ -22,7 +22,7 @@ export type Verdict =
   { ok: true; event: RedactedEvent; found: Partial<Record<EntityType, number>> } | { ok: false; reason: HoldReason };
 
 export interface Rules {
-  /** The key of the installation. */
+  /** With which the tenant's pseudonyms are made. */
   key: Uint8Array;
   /** Left out: all detectors for every source. */
   policies?: PolicySet;

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM } from '@callboard/jetstream';
-import { startTestNats, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, type TestNats } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
@@ -38,7 +38,7 @@ function event(i: number): SourcedEvent {
 
 describe('when filters and nats-server are killed at random', () => {
   it(
-    'no event is lost, none is there twice, and events of one key keep their order',
+    'no event is lost, none is there twice, events of one key keep their order, and what became of each is on record',
     async () => {
       const filters: StartedFilter[] = await Promise.all(['one', 'two'].map((name) => startFilter(nats, name)));
       const raw = new RawEvents(publisher);
@@ -77,6 +77,12 @@ describe('when filters and nats-server are killed at random', () => {
       const unreadable = events.filter((_, i) => i % 9 === 0);
       expect(names(held).sort()).toEqual(unreadable.map(nameOf).sort());
       expect(names(letters).sort()).toEqual(unreadable.map(nameOf).sort());
+
+      const records = (await readAudit(sre)).filter(({ kind, app }) => kind === 'event' && app === 'pii-filter');
+      const recorded = (fate: string) =>
+        records.filter(({ what }) => what === fate).map((each) => each.correlation_id!);
+      expect([...new Set(recorded('passed'))].sort()).toEqual(readable.map(nameOf).sort());
+      expect([...new Set(recorded('held'))].sort()).toEqual(unreadable.map(nameOf).sort());
 
       const sent = new Map<string, string[]>();
       for (const each of readable) sent.set(each.key, [...(sent.get(each.key) ?? []), nameOf(each)]);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { heldLetterSubject, parseEventSubject } from '@callboard/envelope';
 import { EVENT_LIMITS, eventAddress, readEventHeaders, type SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM, type HeldLetter } from '@callboard/jetstream';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, stopAudit, waitFor, type TestNats } from '@callboard/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import { contentOf } from './judge-event.js';
@@ -40,6 +40,9 @@ async function start(instance: string, env: NodeJS.ProcessEnv = {}): Promise<Sta
   filters.push(filter);
   return filter;
 }
+
+const told = (filter: StartedFilter, what: string) =>
+  waitFor(() => filter.output().includes(what), { what: `the log to say: ${what}`, timeoutMs: 20_000 });
 
 const named = (messages: StoredMsg[], event: SourcedEvent) =>
   messages.filter(({ subject }) => subject.endsWith(`.${nameOf(event)}`));
@@ -107,6 +110,52 @@ describe('an event', () => {
     });
     const everything = JSON.stringify([message.subject, [...message.header], message.string()]);
     expect(everything).not.toContain('jane');
+  });
+});
+
+/** What is on record of an event, in order. */
+async function recordsOf(event: SourcedEvent) {
+  const sre = await jetstreamManager(await nats.connect('sre'), { checkAPI: false });
+  return (await readAudit(sre)).filter(({ correlation_id: name }) => name === nameOf(event));
+}
+
+describe('what becomes of an event', () => {
+  const about = { kind: 'event', app: 'pii-filter', tenant_id: 'acme', personal: { salt: expect.any(String) } };
+
+  it('is on record once, with its source, type and reason and nothing of what it says', async () => {
+    await start('one');
+    const good = rawEvent({ key: 'jane.doe@example.org', data: { mail: 'jane.doe@example.org' } });
+    const bad = rawEvent({ key: 'jane.doe@example.org', data: Buffer.from('{"jane') });
+    const odd = rawEvent({ attributes: { type: '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' } });
+    for (const event of [good, bad, odd]) await raw.publish(event, 10_000);
+    await settled(jsm);
+    const details = { source: 'github', type: 'github.push' };
+    expect(await recordsOf(good)).toEqual([expect.objectContaining({ ...about, what: 'passed', details })]);
+    const held = { ...about, what: 'held', code: 'not_json', details };
+    expect(await recordsOf(bad)).toEqual([expect.objectContaining(held)]);
+    const hidden = { ...about, what: 'held', code: 'private_topic', details: { source: 'github', type: 'private' } };
+    expect(await recordsOf(odd)).toEqual([expect.objectContaining(hidden)]);
+    expect(JSON.stringify([await recordsOf(good), await recordsOf(bad), await recordsOf(odd)])).not.toContain('jane');
+  });
+
+  it('waits, in its order, while the audit stream is full', async () => {
+    const restore = await stopAudit(nats, 'full');
+    const events = Array.from({ length: 20 }, (_, i) => rawEvent({ data: { i } }));
+    try {
+      const filter = await start('one');
+      for (const event of events) await raw.publish(event, 10_000);
+      await told(filter, 'the audit stream takes no records');
+      const { passed } = await fateOf(events[0]!);
+      expect(passed).toEqual([]);
+      expect((await jsm.streams.info(STREAM.eventsRaw)).state.messages).toBe(events.length);
+    } finally {
+      await restore();
+    }
+    await settled(jsm);
+    const names = new Set(events.map(nameOf));
+    const order = (await stored(jsm, STREAM.events)).map(({ subject }) => subject.split('.').at(-1)!);
+    expect(order.filter((name) => names.has(name))).toEqual([...names]);
+    for (const event of events) expect((await recordsOf(event)).map(({ what }) => what)).toEqual(['passed']);
   });
 });
 
@@ -201,8 +250,6 @@ describe('policies', () => {
     await writeFile(`${policy}.new`, `version: 1\npolicies:\n${text}`);
     await rename(`${policy}.new`, policy);
   };
-  const told = (filter: StartedFilter, what: string) =>
-    waitFor(() => filter.output().includes(what), { what: `the log to say: ${what}`, timeoutMs: 20_000 });
 
   it('hold what none of them is for, and what an allow-list does not name, and let drop what cannot be read', async () => {
     await write(`  - { name: binary, topic: binary.*, fields: [{ path: "**", action: drop }] }
@@ -244,6 +291,20 @@ describe('policies', () => {
     expect(filter.output()).toMatch(/"digest":"[0-9a-f]{64}","message":"the redaction policies have changed"/);
     expect(await policyOf()).toBe('second');
     expect(await filter.metrics()).toContain('callboard_filter_policy_broken 0');
+    const sre = await jetstreamManager(await nats.connect('sre'), { checkAPI: false });
+    const ofFile = async () => (await readAudit(sre)).filter(({ details }) => details?.['file'] === policy);
+    await waitFor(async () => (await ofFile()).at(-1)?.what === 'reloaded', { what: 'the record of the new file' });
+    // Of the process of this test alone: those before it have read the file too.
+    const records = (await ofFile()).slice(-3);
+    expect(records.map(({ kind, what }) => `${kind} ${what}`)).toEqual([
+      'configuration read',
+      'configuration refused',
+      'configuration reloaded',
+    ]);
+    expect(new Set(records.map(({ details }) => details!['digest'])).size).toBe(3);
+    expect(records[2]!.details!['digest']).toBe(
+      /"digest":"(\w+)","message":"the redaction pol[a-z]+ have/.exec(filter.output())![1],
+    );
   });
 });
 

@@ -1,4 +1,4 @@
-import { gauge, metrics } from '@callboard/telemetry';
+import { gauge, metrics, soon } from '@callboard/telemetry';
 import type { EventAddress } from '@callboard/envelope';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { Counter, Gauge, Histogram } from 'prom-client';
@@ -99,7 +99,7 @@ function lately<T>(ask: () => Promise<T>): () => Promise<T | undefined> {
   return () => {
     if (Date.now() - askedAt > 1_000) {
       askedAt = Date.now();
-      answer = ask().catch(() => undefined);
+      answer = soon(ask());
     }
     return answer;
   };

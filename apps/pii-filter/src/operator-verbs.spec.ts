@@ -153,6 +153,38 @@ describe('with two filters, whichever answers', () => {
     await policies(STRICT);
   });
 
+  it('a tenant whose key was destroyed has other pseudonyms from then on, the same in all filters; other tenants keep theirs', async () => {
+    await policies(LENIENT);
+    const send = async (tenantId: string, count: number) => {
+      const sent = Array.from({ length: count }, (_, i) =>
+        rawEvent({ tenantId, key: `key ${i}`, data: { who: 'jane.doe@example.org' } }),
+      );
+      for (const event of sent) await raw.publish(event, 10_000);
+      await settled(jsm);
+      const names = new Set(sent.map(nameOf));
+      const texts = (await stored(jsm, STREAM.events))
+        .filter(({ subject }) => names.has(subject.slice(subject.lastIndexOf('.') + 1)))
+        .map((message) => message.string());
+      expect(texts).toHaveLength(count);
+      return [...new Set(texts)];
+    };
+    const heardOf = () =>
+      filters.map((filter) => filter.output().split('the key of a tenant was destroyed').length - 1);
+    const before = await send('globex', 16);
+    const initech = await send('initech', 1);
+    expect(before).toEqual([expect.stringMatching(/^\{"who":"\[EMAIL:[0-9a-f]{4}\]"\}$/)]);
+    expect(before).not.toEqual(initech);
+
+    expect(await control.ask('forget', { tenant: 'globex' })).toEqual({ destroyed: true });
+    await waitFor(() => heardOf().every((count) => count > 0), { what: 'both filters to forget' });
+    const after = await send('globex', 16);
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+    expect(await send('initech', 1)).toEqual(initech);
+    expect(await control.ask('forget', { tenant: 'nobody' })).toEqual({ destroyed: false });
+    await policies(STRICT);
+  });
+
   it('a discarded event is erased with its letter, once', async () => {
     const event = await held();
     await box.discard((await letterOf(event))!);

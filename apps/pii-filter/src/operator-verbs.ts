@@ -5,6 +5,7 @@
  * after the event is in EVENTS. What is deleted is overwritten on the disk.
  */
 import {
+  LIMITS,
   storedEventSubjects,
   storedHeldEventSubjects,
   storedHeldLetterSubjects,
@@ -14,9 +15,11 @@ import {
 } from '@callboard/envelope';
 import { percentDecode } from '@callboard/events';
 import {
+  RequestAnswers,
   FILTER_QUEUE,
   FILTER_VERBS,
   STREAM,
+  countSubject,
   filterConsumerName,
   filterVerbOf,
   readSubject,
@@ -25,12 +28,14 @@ import {
   type FilterAnswer,
   type FilterVerb,
   type FilterVerbs,
+  type TenantRest,
 } from '@callboard/jetstream';
 import { JetStreamApiError, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { EventStores } from './event-stores.js';
 import type { EventFilter } from './filter-event.js';
 import { readRawEvent } from './raw-event.js';
+import type { TenantKeys } from './tenant-keys.js';
 
 type Answers = { [V in FilterVerb]: (asked: FilterVerbs[V]['asked']) => Promise<FilterAnswer<V>> };
 
@@ -39,6 +44,9 @@ const IN_HAND_MS = 20_000;
 const POLL_MS = 50;
 /** "no message found" and "message not found" of a delete: somebody else was first. */
 const GONE = new Set([10037, 10057]);
+/** Of one answer to a request that is asked again when there is more. */
+const EMPTY_MS = 20_000;
+const ABOUT_A_TENANT = new Set(['forget', 'count', 'empty']);
 const EVENT_NAME = /^e_[\w-]{43}$/;
 
 export class OperatorVerbs {
@@ -46,31 +54,26 @@ export class OperatorVerbs {
     release: ({ event }) => this.#release(event),
     discard: ({ event }) => this.#discard(event),
     erase: (asked) => this.#erase(asked),
+    count: async ({ tenant }) => ({ ok: true, answer: await this.#count(tenant) }),
+    empty: ({ tenant }) => this.#empty(tenant),
+    forget: async ({ tenant }) => ({ ok: true, answer: { destroyed: await this.keys.destroy(tenant) } }),
   };
-  readonly #answering = new Set<Promise<void>>();
-  readonly #subscription: Subscription;
+  readonly #requests: RequestAnswers;
 
   constructor(
     nc: NatsConnection,
     private readonly jsm: JetStreamManager,
     private readonly filter: EventFilter,
     private readonly stores: EventStores,
+    private readonly keys: Pick<TenantKeys, 'destroy'>,
     private readonly onError: (error: unknown) => void,
   ) {
-    this.#subscription = nc.subscribe(FILTER_VERBS, {
-      queue: FILTER_QUEUE,
-      callback: (error, message) => {
-        if (error) return;
-        const answering = this.#answer(message).finally(() => this.#answering.delete(answering));
-        this.#answering.add(answering);
-      },
-    });
+    this.#requests = new RequestAnswers(nc, FILTER_VERBS, FILTER_QUEUE, (message) => this.#answer(message));
   }
 
   /** Takes no more requests; resolves when those of before are answered. */
-  async stop(): Promise<void> {
-    await this.#subscription.drain();
-    await Promise.all(this.#answering);
+  stop(): Promise<void> {
+    return this.#requests.stop();
   }
 
   async #answer(message: Msg): Promise<void> {
@@ -94,7 +97,12 @@ export class OperatorVerbs {
     const names = Object.keys(asked ?? {});
     const isAboutOne = names.length === 1 && EVENT_NAME.test(String(asked['event']));
     const isSearch = verb === 'erase' && ['tenant', 'source', 'id'].every((name) => typeof asked[name] === 'string');
-    if (!isAboutOne && !isSearch) return refused('The request names no event');
+    if (ABOUT_A_TENANT.has(verb)) {
+      const tenant = names.length === 1 ? asked['tenant'] : undefined;
+      if (typeof tenant !== 'string' || tenant === '' || tenant.length > LIMITS.nameChars) {
+        return refused('The request names no tenant');
+      }
+    } else if (!isAboutOne && !isSearch) return refused('The request names no event');
     return this.#answers[verb as FilterVerb](asked as never);
   }
 
@@ -104,6 +112,7 @@ export class OperatorVerbs {
     const reading = readRawEvent({ subject: held.subject, headers: held.header, data: held.data });
     const fate = reading.ok ? await this.filter.fateOf(reading.event) : undefined;
     if (fate?.kind === 'passed') {
+      await this.filter.recordRelease(fate);
       await this.stores.passLate(fate.event);
       await this.#delete(STREAM.eventsHeld, storedHeldEventSubjects(event));
       await this.#delete(STREAM.deadLetters, storedHeldLetterSubjects(event));
@@ -135,6 +144,21 @@ export class OperatorVerbs {
       for (const part of ['raw', 'held', 'events', 'letters'] as const) sum[part] += erased[part];
     }
     return { ok: true, answer: sum };
+  }
+
+  async #count(tenant: string): Promise<TenantRest> {
+    const [raw, held] = await Promise.all([
+      countSubject(this.jsm, STREAM.eventsRaw, rawOf(tenant), 0),
+      countSubject(this.jsm, STREAM.eventsHeld, heldOf(tenant), 0),
+    ]);
+    return { raw, held };
+  }
+
+  async #empty(tenant: string): Promise<FilterAnswer<'empty'>> {
+    const until = Date.now() + EMPTY_MS;
+    while (Date.now() < until && (await this.#first(STREAM.eventsRaw, rawOf(tenant)))) await pause();
+    const erased = await this.#delete(STREAM.eventsHeld, heldOf(tenant), until);
+    return { ok: true, answer: { erased, left: await this.#count(tenant) } };
   }
 
   /** From its source on, so that what is gone does not come again from before; `undefined` while a filter has it in hand. */
@@ -195,18 +219,27 @@ export class OperatorVerbs {
     return (await this.jsm.direct.getMessage(stream, { seq: 1, next_by_subj: subjects })) ?? undefined;
   }
 
-  /** Deletes all that match, and overwrites them; returns how many there were. */
-  async #delete(stream: string, subjects: string): Promise<number> {
+  /** Deletes all that match, and overwrites them, as many as there is time for; returns how many there were. */
+  async #delete(stream: string, subjects: string, until = Infinity): Promise<number> {
     let deleted = 0;
-    for (let message = await this.#first(stream, subjects); message; message = await this.#first(stream, subjects)) {
+    for (;;) {
+      const message = Date.now() < until ? await this.#first(stream, subjects) : undefined;
+      if (!message) return deleted;
       try {
         if (await this.jsm.streams.deleteMessage(stream, message.seq, true)) deleted += 1;
       } catch (error) {
         if (!(error instanceof JetStreamApiError && GONE.has(error.code))) throw error;
       }
     }
-    return deleted;
   }
+}
+
+function rawOf(tenant: string): string {
+  return `raw.*.${encodeToken(tenant)}.*.*.*.*`;
+}
+
+function heldOf(tenant: string): string {
+  return `held.${encodeToken(tenant)}.*.*.*.*`;
 }
 
 function pause(): Promise<void> {

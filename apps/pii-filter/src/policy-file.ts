@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { unwatchFile, watchFile } from 'node:fs';
+import { FollowedFile } from '@callboard/config';
 import { PolicyError, parsePolicies, type PolicySet } from '@callboard/redaction';
 
 export interface Policies {
@@ -20,64 +20,36 @@ export interface PolicyEvents {
   broken(problems: readonly string[]): void;
 }
 
-/** Also follows a file that is replaced through a link, as those of a mounted ConfigMap are. */
-const LOOK_EVERY_MS = 1_000;
+const BUILT_IN: Policies = { digest: 'built-in' };
 
 export class PolicyFile {
-  readonly #again = () => void this.#read();
-  #current: Policies;
-  #broken = false;
-  #reading: Promise<void> = Promise.resolve();
-
-  private constructor(
-    private readonly path: string | undefined,
-    first: Policies,
-    private readonly events: PolicyEvents,
-  ) {
-    this.#current = first;
-  }
+  private constructor(private readonly file: FollowedFile<Policies> | undefined) {}
 
   /** @throws PolicyError, or the error of reading it, when the file cannot be used as it is now. */
   static async open(path: string | undefined, events: PolicyEvents): Promise<PolicyFile> {
-    const first = path === undefined ? { digest: 'built-in' } : parse(await readFile(path, 'utf8'));
-    const file = new PolicyFile(path, first, events);
-    if (path !== undefined) {
-      watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, file.#again);
-      process.on('SIGHUP', file.#again);
-    }
-    return file;
+    if (path === undefined) return new PolicyFile(undefined);
+    const read = async () => {
+      const text = await readFile(path, 'utf8');
+      return { text, says: parse(text) };
+    };
+    const file = await FollowedFile.open(path, read, {
+      changed: (policies) => events.changed(policies),
+      broken: (error) => events.broken(error instanceof PolicyError ? error.problems : [error.message]),
+    });
+    return new PolicyFile(file);
   }
 
   get current(): Policies {
-    return this.#current;
+    return this.file?.current ?? BUILT_IN;
   }
 
   /** Is the file as it is now not the one in force? */
   get broken(): boolean {
-    return this.#broken;
+    return this.file?.broken ?? false;
   }
 
   close(): void {
-    if (this.path === undefined) return;
-    unwatchFile(this.path, this.#again);
-    process.off('SIGHUP', this.#again);
-  }
-
-  #read(): Promise<void> {
-    return (this.#reading = this.#reading.then(() => this.#readNow()));
-  }
-
-  async #readNow(): Promise<void> {
-    try {
-      const read = parse(await readFile(this.path!, 'utf8'));
-      this.#broken = false;
-      if (read.digest === this.#current.digest) return;
-      this.#current = read;
-      this.events.changed(read);
-    } catch (error) {
-      this.#broken = true;
-      this.events.broken(error instanceof PolicyError ? error.problems : [(error as Error).message]);
-    }
+    this.file?.close();
   }
 }
 

@@ -7,11 +7,12 @@ import { rawEvent } from './spec-filter.js';
 
 const SLOW_MS = 60_000;
 const lost: string[] = [];
+const KEY = Buffer.alloc(32, 7);
 let pool: RedactionPool;
 
 beforeAll(() => {
   pool = new RedactionPool(
-    { key: Buffer.alloc(32, 7) },
+    {},
     {
       workers: 2,
       workerHeapMb: 32,
@@ -39,8 +40,8 @@ describe('a thread', () => {
     'that an event %s is lost and replaced; the event is tried twice, and the others pass',
     async (id, reason) => {
       lost.length = 0;
-      const others = Array.from({ length: 20 }, (_, i) => pool.judge(event(`fine ${i}`)));
-      const [bad, ...fine] = await Promise.all([pool.judge(event(id)), ...others]);
+      const others = Array.from({ length: 20 }, (_, i) => pool.judge(event(`fine ${i}`), KEY));
+      const [bad, ...fine] = await Promise.all([pool.judge(event(id), KEY), ...others]);
       expect(bad).toEqual({ verdict: { ok: false, reason }, attempts: 2 });
       expect(fine.map(({ verdict }) => verdict.ok)).toEqual(Array(20).fill(true));
       expect(fine.every(({ attempts }) => attempts === 1)).toBe(true);
@@ -52,8 +53,8 @@ describe('a thread', () => {
   it(
     'is not late for an event that only waited for it',
     async () => {
-      const waiting = Array.from({ length: 4 }, () => pool.judge(event('loops')));
-      const fine = pool.judge(event('fine'));
+      const waiting = Array.from({ length: 4 }, () => pool.judge(event('loops'), KEY));
+      const fine = pool.judge(event('fine'), KEY);
       expect(await fine).toMatchObject({ verdict: { ok: true }, attempts: 1 });
       expect((await Promise.all(waiting)).map(({ verdict }) => verdict)).toEqual(
         Array(4).fill({ ok: false, reason: 'timed_out' }),

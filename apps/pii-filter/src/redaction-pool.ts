@@ -6,9 +6,9 @@
  * What an error says is not looked at: it may quote the event.
  */
 import { Piscina } from 'piscina';
-import type { Rules, Verdict } from './judge-event.js';
+import type { Verdict } from './judge-event.js';
 import type { RawEvent } from './raw-event.js';
-import type { RedactionTask } from './redaction-worker.js';
+import type { CommonRules, RedactionTask } from './redaction-worker.js';
 
 export interface PoolOptions {
   workers: number;
@@ -36,7 +36,7 @@ export class RedactionPool {
   #free: number;
 
   constructor(
-    rules: Rules,
+    rules: CommonRules,
     private readonly options: PoolOptions,
   ) {
     const { workers, workerHeapMb, filename = new URL('./redaction-worker.js', import.meta.url).href } = options;
@@ -61,10 +61,14 @@ export class RedactionPool {
     this.#pool.on('error', () => options.onLost('filter_crashed'));
   }
 
-  /** Always settles with a verdict. */
-  async judge(event: RawEvent): Promise<Judged> {
+  /**
+   * Always settles with a verdict.
+   * @param key of the event's tenant
+   */
+  async judge(event: RawEvent, key: Uint8Array): Promise<Judged> {
+    const task = { event, key: Buffer.from(key).toString('base64') };
     for (let attempts = 1; ; attempts++) {
-      const verdict = await this.#once(event);
+      const verdict = await this.#once(task);
       const isFinal = verdict.ok || (verdict.reason !== 'timed_out' && verdict.reason !== 'filter_crashed');
       if (isFinal || attempts === ATTEMPTS) return { verdict, attempts };
     }
@@ -75,11 +79,11 @@ export class RedactionPool {
   }
 
   /** No more than there are threads, so that an event's time does not pass while it waits for one. */
-  async #once(event: RawEvent): Promise<Verdict> {
+  async #once(task: Omit<RedactionTask, 'begun'>): Promise<Verdict> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
-      return await this.#inThread(event);
+      return await this.#inThread(task);
     } finally {
       const next = this.#waiting.shift();
       if (next) next();
@@ -87,7 +91,7 @@ export class RedactionPool {
     }
   }
 
-  async #inThread(event: RawEvent): Promise<Verdict> {
+  async #inThread(task: Omit<RedactionTask, 'begun'>): Promise<Verdict> {
     const begun = new Int32Array(new SharedArrayBuffer(4));
     const late = new AbortController();
     const arm = (): NodeJS.Timeout =>
@@ -98,7 +102,7 @@ export class RedactionPool {
       }, this.options.timeoutMs);
     let timer = arm();
     try {
-      return await this.#pool.run({ event, begun }, { signal: late.signal });
+      return await this.#pool.run({ ...task, begun }, { signal: late.signal });
     } catch {
       const reason = late.signal.aborted ? 'timed_out' : 'filter_crashed';
       this.options.onLost(reason);

@@ -1,7 +1,7 @@
 /** A filter that dies, as a process, of every event whose id says so: what no thread could keep to itself. */
 import 'reflect-metadata';
 import { loadConfig } from '@callboard/config';
-import { AckedPublisher, HeldLetterPublisher, connectNats } from '@callboard/jetstream';
+import { AckedPublisher, AuditTrail, HeldLetterPublisher, connectNats } from '@callboard/jetstream';
 import { announceReady, stopOnSignal, createLogger } from '@callboard/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { FilterConfig } from './config.js';
@@ -30,6 +30,7 @@ const filter = new EventFilter(
   },
   stores,
   new FilterMetrics(),
+  new AuditTrail(nc, { app: 'pii-filter', instance: config.instance }),
 );
 const consumer = await FilterConsumer.start(nc, filter, {
   instance: config.instance,

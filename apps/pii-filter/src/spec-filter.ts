@@ -92,7 +92,7 @@ export const nameOf = ({ tenantId, sourceName, attributes }: SourcedEvent) =>
 export async function stored(jsm: JetStreamManager, stream: string): Promise<StoredMsg[]> {
   const all: StoredMsg[] = [];
   for (;;) {
-    const some = await readSubject(jsm, stream, '>', all.at(-1)?.seq ?? 0);
+    const some = await readSubject(jsm, stream, '>', all.at(-1)?.seq ?? 0, { timeoutMs: 30_000 });
     if (some.length === 0) return all;
     all.push(...some);
   }

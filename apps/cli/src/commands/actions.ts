@@ -3,19 +3,17 @@ import { Catalog, type ActionAttributes } from '@callboard/actions';
 import { BUCKET, KeyValueStore } from '@callboard/jetstream';
 import { Command } from 'commander';
 import { printJson, printTable } from '../print.js';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { StackCommand, asUser, findStack, type StackCommandOptions } from '../running-stack.js';
 
 export function actionsCommand(): Command {
-  const list = new Command('list')
+  const list = new StackCommand('list')
     .description('the actions that are registered now, and who serves them')
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(listActions);
   return new Command('actions').description('what can be invoked').addCommand(list);
 }
 
-async function listActions({ dataDir, json }: StackCommandOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function listActions({ json, ...where }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(where);
   const actions = await asUser(ready, 'sre', async (nc) => {
     let failed: unknown;
     const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), (error) => (failed = error));

@@ -13,13 +13,13 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { CommandClient, STREAM, readSubject, type Cancelled } from '@callboard/jetstream';
-import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import { CommandClient, STREAM, messagesAt, type Cancelled } from '@callboard/jetstream';
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Command, Option } from 'commander';
 import { Failure } from '../failure.js';
 import { printJson, printTable } from '../print.js';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { StackCommand, asOperator, asUser, findStack, type StackCommandOptions } from '../running-stack.js';
 import { ageOf, parseCount } from '../when.js';
 import { scheduleCommand } from './schedule.js';
 
@@ -42,26 +42,20 @@ interface StoredCommand {
 }
 
 export function commandsCommand(): Command {
-  const show = new Command('show')
+  const show = new StackCommand('show')
     .description('envelope, partition, progress and outcome of one command')
     .argument('<correlation_id>', 'as in the _meta of the result, or in an error')
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(showCommand);
-  const list = new Command('list')
+  const list = new StackCommand('list')
     .description('the commands that have not ended and may outlive their callers, oldest first')
     .option('--tenant <id>', 'of this tenant')
     .option('--action <id>', 'of this action, such as git.clone')
     .option('--key <key>', 'of this ordering key')
     .addOption(new Option('--limit <n>', 'show at most so many').argParser(parseCount).default(LISTED))
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(listCommands);
-  const cancel = new Command('cancel')
+  const cancel = new StackCommand('cancel')
     .description('end a command as cancelled, if it has not ended: it does not begin, or is told to stop')
     .argument('<correlation_id>', 'of the command')
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(cancelCommand);
   return new Command('commands')
     .description('what was asked for, and what is to be done later')
@@ -71,8 +65,8 @@ export function commandsCommand(): Command {
     .addCommand(scheduleCommand());
 }
 
-async function showCommand(correlationId: string, { dataDir, json }: StackCommandOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function showCommand(correlationId: string, { json, ...where }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(where);
   const command = await asUser(ready, 'sre', (nc) => storedCommand(nc, correlationId));
   if (json) return printJson(command);
   printCommand(command);
@@ -85,8 +79,8 @@ interface ListOptions extends StackCommandOptions {
   limit: number;
 }
 
-async function listCommands({ dataDir, json, tenant, action, key, limit }: ListOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function listCommands({ json, tenant, action, key, limit, ...where }: ListOptions): Promise<void> {
+  const ready = await findStack(where);
   const open = await asUser(ready, 'sre', async (nc) => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const records: AcceptedRecord[] = [];
@@ -121,11 +115,11 @@ async function listCommands({ dataDir, json, tenant, action, key, limit }: ListO
   if (more) console.log(`There are more: --limit shows more than ${limit}.`);
 }
 
-async function cancelCommand(correlationId: string, { dataDir, json }: StackCommandOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function cancelCommand(correlationId: string, { json, ...where }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(where);
   const command = await asUser(ready, 'sre', (nc) => storedCommand(nc, correlationId));
-  const { cancelled, onRunner } = await asUser(ready, 'operator', async (nc) => {
-    const commands = await CommandClient.start(nc, { instance: 'callboard commands cancel' });
+  const { cancelled, onRunner } = await asOperator(ready, { what: 'cancel', correlationId }, async (nc, audit) => {
+    const commands = await CommandClient.start(nc, { instance: 'callboard commands cancel', audit });
     let onRunner: 'waiting' | 'running' | undefined;
     try {
       const envelope = parseEnvelope(command.envelope);
@@ -184,15 +178,6 @@ async function factsAt<T>(jsm: JetStreamManager, stream: string, subject: string
     if (facts.push(message.json<T>()) >= MAX_FACTS) break;
   }
   return facts;
-}
-
-async function* messagesAt(jsm: JetStreamManager, stream: string, subject: string): AsyncGenerator<StoredMsg> {
-  for (let after = 0; ;) {
-    const messages = await readSubject(jsm, stream, subject, after);
-    if (messages.length === 0) return;
-    yield* messages;
-    after = messages.at(-1)!.seq;
-  }
 }
 
 function printCommand({ envelope, outcome, attempts, progress, ...stored }: StoredCommand): void {

@@ -15,7 +15,14 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { Argument, Command, Option } from 'commander';
 import { Failure, messageOf } from '../failure.js';
 import { printJson, printTable } from '../print.js';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import {
+  StackCommand,
+  asOperator,
+  asUser,
+  findStack,
+  operatorFact,
+  type StackCommandOptions,
+} from '../running-stack.js';
 import { ageOf, parseCount, parseWhen } from '../when.js';
 
 interface FilterOptions extends StackCommandOptions {
@@ -40,21 +47,19 @@ interface RedriveOptions extends BulkOptions {
 const LISTED = 100;
 
 export function dlqCommand(): Command {
-  const list = filtered(new Command('list'))
+  const list = filtered(new StackCommand('list'))
     .description('the dead letters, oldest first')
     .addOption(new Option('--limit <n>', 'show at most so many').argParser(parseCount).default(LISTED))
     .action(listLetters);
-  const show = new Command('show')
+  const show = new StackCommand('show')
     .description('one dead letter with its whole envelope; of a held event, nothing that it says')
     .addArgument(sequence())
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(showLetter);
-  const redrive = bulk(new Command('redrive'))
+  const redrive = bulk(new StackCommand('redrive'))
     .description('run the command of dead letters again, under the same ordering keys; filter held events again')
     .addOption(new Option('--rate <n>', 'begin at most so many a second').argParser(parseCount))
     .action(redriveLetters);
-  const discard = bulk(new Command('discard'))
+  const discard = bulk(new StackCommand('discard'))
     .description('delete dead letters, and the events held with them, for good')
     .action(discardLetters);
   return new Command('dlq')
@@ -74,9 +79,7 @@ function filtered(command: Command): Command {
     .option('--key <key>', 'of this ordering key')
     .option('--reason <code>', 'that gave up for this reason')
     .addOption(new Option('--since <when>', 'gave up since: a time, or 2h for two hours ago').argParser(parseWhen))
-    .addOption(new Option('--until <when>', 'gave up before').argParser(parseWhen))
-    .addOption(dataDirOption())
-    .addOption(jsonOption());
+    .addOption(new Option('--until <when>', 'gave up before').argParser(parseWhen));
 }
 
 function bulk(command: Command): Command {
@@ -92,8 +95,8 @@ function bulk(command: Command): Command {
     .option('--dry-run', 'only say what would be done', false);
 }
 
-async function listLetters({ dataDir, json, limit = LISTED, ...options }: FilterOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function listLetters({ json, limit = LISTED, ...options }: FilterOptions): Promise<void> {
+  const ready = await findStack(options);
   const { letters, halting } = await asUser(ready, 'sre', async (nc) => {
     const box = await DeadLetterBox.open(nc);
     // One more tells that there are more.
@@ -119,8 +122,8 @@ async function listLetters({ dataDir, json, limit = LISTED, ...options }: Filter
   if (more) console.log(`There are more: --limit shows more than ${limit}.`);
 }
 
-async function showLetter(sequence: number, { dataDir, json }: StackCommandOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function showLetter(sequence: number, { json, ...where }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(where);
   const { letter, halting } = await asUser(ready, 'sre', async (nc) => ({
     letter: await (await DeadLetterBox.open(nc)).get(sequence),
     halting: await haltingLetters(nc),
@@ -158,14 +161,15 @@ function showEvent({ stream, sequence }: KeptLetter, event: HeldEvent): void {
 }
 
 async function redriveLetters(sequences: number[], options: RedriveOptions): Promise<void> {
-  const { dataDir, json, limit, dryRun, rate } = options;
+  const { json, limit, dryRun, rate } = options;
   const filter = selectionOf(sequences, options);
-  const ready = await findStack(dataDir);
-  const fared = await asUser(ready, 'operator', async (nc) => {
+  const ready = await findStack(options);
+  const doing = dryRun ? undefined : { what: 'redrive', details: { letters: sequences.map(String) } };
+  const fared = await asOperator(ready, doing, async (nc, audit) => {
     const box = await DeadLetterBox.open(nc);
     const letters = first(box.find(filter), limit);
     if (dryRun) return (await take(letters)).map(wouldFare);
-    const commands = await CommandClient.start(nc, { instance: 'callboard dlq' });
+    const commands = await CommandClient.start(nc, { instance: 'callboard dlq', audit });
     try {
       return await take(redriveAll(box, commands, letters, rate));
     } finally {
@@ -184,14 +188,21 @@ async function redriveLetters(sequences: number[], options: RedriveOptions): Pro
 }
 
 async function discardLetters(sequences: number[], options: BulkOptions): Promise<void> {
-  const { dataDir, json, limit, dryRun } = options;
+  const { json, limit, dryRun } = options;
   const filter = selectionOf(sequences, options);
-  const ready = await findStack(dataDir);
-  const discarded = await asUser(ready, 'operator', async (nc) => {
+  const ready = await findStack(options);
+  const discarded = await asOperator(ready, undefined, async (nc, audit) => {
     const box = await DeadLetterBox.open(nc);
     const letters: KeptLetter[] = [];
     for await (const letter of first(box.find(filter), limit)) {
-      if (!dryRun) await box.discard(letter);
+      if (!dryRun) {
+        const { tenant_id: tenantId = '', correlation_id: correlationId } = letter.about;
+        const details = { letter: letter.letter, reason: letter.reason };
+        await audit.record(
+          operatorFact({ what: 'discard', tenantId, details, ...(correlationId !== undefined && { correlationId }) }),
+        );
+        await box.discard(letter);
+      }
       letters.push(letter);
     }
     return letters;

@@ -3,7 +3,7 @@ import { FilterControl, type ErasedEvents, type FilterVerbs } from '@callboard/j
 import { Command } from 'commander';
 import { Failure } from '../failure.js';
 import { printJson, printTable } from '../print.js';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { StackCommand, asOperator, findStack, type StackCommandOptions } from '../running-stack.js';
 
 interface EraseOptions extends StackCommandOptions {
   tenant: string;
@@ -14,21 +14,25 @@ interface EraseOptions extends StackCommandOptions {
 const EVENT_NAME = /^e_[\w-]{43}$/;
 
 export function eraseCommand(): Command {
-  return new Command('erase')
+  return new StackCommand('erase')
     .description('erase an event wherever it is kept: as it came, held back, as clients see it, and its dead letter')
     .argument('[event]', 'its name, e_…, as dlq list and clients show it')
     .option('--source <name>', 'or: the configured source that it came from …')
     .option('--id <id>', '… and the id that the source gave it')
     .option('--tenant <id>', 'of this tenant', 'default')
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(erase);
 }
 
-async function erase(event: string | undefined, { dataDir, json, ...options }: EraseOptions): Promise<void> {
+async function erase(event: string | undefined, { json, ...options }: EraseOptions): Promise<void> {
   const asked = askedFor(event, options);
-  const ready = await findStack(dataDir);
-  const erased = await asUser(ready, 'operator', (nc) => new FilterControl(nc).ask('erase', asked));
+  const ready = await findStack(options);
+  const doing = {
+    what: 'erase',
+    tenantId: options.tenant,
+    details: { what: 'event' },
+    target: event ?? `${options.source} ${options.id}`,
+  };
+  const erased = await asOperator(ready, doing, (nc) => new FilterControl(nc).ask('erase', asked));
   if (json) printJson(erased);
   else if (erased.names.length > 0) show(erased);
   if (erased.names.length === 0) {

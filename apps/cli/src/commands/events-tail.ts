@@ -12,7 +12,7 @@ import {
   type StoredEvent,
 } from '@callboard/jetstream';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { StackCommand, asUser, findStack, type StackCommandOptions } from '../running-stack.js';
 import { parseWhen } from '../when.js';
 
 interface TailOptions extends StackCommandOptions {
@@ -33,7 +33,7 @@ const BOUNDS = { events: 256, bytes: 4 * 1024 * 1024 };
 const DATA_CHARS = 160;
 
 export function tailCommand(): Command {
-  return new Command('tail')
+  return new StackCommand('tail')
     .description('the last events, a line each; what is private is not in them')
     .option('--tenant <id>', 'of this tenant')
     .option('--source <name>', 'of this source')
@@ -50,13 +50,11 @@ export function tailCommand(): Command {
         .default({ last: SHOWN }, `-${SHOWN}`),
     )
     .option('--follow', 'go on with the events that come', false)
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(tail);
 }
 
-async function tail({ dataDir, json, follow, since, ...which }: TailOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function tail({ json, follow, since, ...which }: TailOptions): Promise<void> {
+  const ready = await findStack(which);
   const scope: EventScope = which.tenant === undefined ? 'every tenant' : { tenantId: which.tenant };
   const selection: EventSelection = {
     ...(which.source !== undefined && { sources: [which.source] }),

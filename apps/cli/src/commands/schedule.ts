@@ -16,7 +16,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Failure } from '../failure.js';
 import { printJson, printTable } from '../print.js';
-import { asUser, dataDirOption, findStack, jsonOption, type StackCommandOptions } from '../running-stack.js';
+import { StackCommand, asOperator, asUser, findStack, type StackCommandOptions } from '../running-stack.js';
 import { parseCount, parseDuration, parseTime } from '../when.js';
 
 interface CreateOptions extends StackCommandOptions {
@@ -36,7 +36,7 @@ interface CreateOptions extends StackCommandOptions {
 const TENANT = new Option('--tenant <id>', 'tenant of the commands').default('default');
 
 export function scheduleCommand(): Command {
-  const create = new Command('create')
+  const create = new StackCommand('create')
     .description('have an action run later, or again and again')
     .argument('<name>', 'of the schedule')
     .argument('<action>', 'such as git.clone')
@@ -55,20 +55,14 @@ export function scheduleCommand(): Command {
     .addOption(new Option('--deadline-ms <n>', "from each start (default: the action's own)").argParser(parseCount))
     .addOption(new Option('--priority <priority>', 'among the ready ones').choices(PRIORITIES).default('normal'))
     .option('--replace', 'take the place of the schedule of this name', false)
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(createSchedule);
-  const list = new Command('list')
+  const list = new StackCommand('list')
     .description('the schedules, and when they fire next as far as that is known')
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(listSchedules);
-  const remove = new Command('delete')
+  const remove = new StackCommand('delete')
     .description('take a schedule back; commands that it has begun go on')
     .argument('<name>', 'of the schedule')
     .addOption(TENANT)
-    .addOption(dataDirOption())
-    .addOption(jsonOption())
     .action(deleteSchedule);
   return new Command('schedule')
     .description('commands that run at a time, or again and again')
@@ -79,8 +73,9 @@ export function scheduleCommand(): Command {
 
 async function createSchedule(name: string, action: string, options: CreateOptions): Promise<void> {
   const when = whenOf(options);
-  const ready = await findStack(options.dataDir);
-  const command = await asUser(ready, 'operator', async (nc) => {
+  const ready = await findStack(options);
+  const doing = { what: 'schedule', tenantId: options.tenant, action, args: options.args, details: { schedule: name } };
+  const command = await asOperator(ready, doing, async (nc) => {
     const command = commandOf(await registered(nc, action), options);
     await (await Schedules.open(nc)).create(name, when, command, options.replace).catch((error: unknown) => {
       if (error instanceof ScheduleRefused) throw new Failure(`The schedule was not made: ${error.message}.`);
@@ -92,8 +87,8 @@ async function createSchedule(name: string, action: string, options: CreateOptio
   console.log(`${name} is scheduled: ${action} for ${command.user_id} of ${command.tenant_id}.`);
 }
 
-async function listSchedules({ dataDir, json }: StackCommandOptions): Promise<void> {
-  const ready = await findStack(dataDir);
+async function listSchedules({ json, ...where }: StackCommandOptions): Promise<void> {
+  const ready = await findStack(where);
   const schedules = await asUser(ready, 'operator', async (nc) => (await Schedules.open(nc)).list());
   if (json) return printJson(schedules);
   if (schedules.length === 0) return console.log('Nothing is scheduled.');
@@ -113,10 +108,11 @@ async function listSchedules({ dataDir, json }: StackCommandOptions): Promise<vo
 
 async function deleteSchedule(
   name: string,
-  { dataDir, json, tenant }: StackCommandOptions & { tenant: string },
+  { json, tenant, ...where }: StackCommandOptions & { tenant: string },
 ): Promise<void> {
-  const ready = await findStack(dataDir);
-  const was = await asUser(ready, 'operator', async (nc) => (await Schedules.open(nc)).delete(tenant, name));
+  const ready = await findStack(where);
+  const doing = { what: 'unschedule', tenantId: tenant, details: { schedule: name } };
+  const was = await asOperator(ready, doing, async (nc) => (await Schedules.open(nc)).delete(tenant, name));
   if (!was) throw new Failure(`There is no schedule ${name} of tenant ${tenant}.`);
   if (json) return printJson({ name, tenant_id: tenant, deleted: true });
   console.log(`${name} is taken back.`);

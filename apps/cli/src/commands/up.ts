@@ -26,7 +26,7 @@ export function upCommand(): Command {
     .option('--config <file>', 'configuration file, YAML or JSON; see docs/configuration.md')
     .option('--replicas <app=n,...>', 'how many processes of an app, for example action-runner=3', parseReplicas)
     .option('--fresh', 'empty the data dir first', false)
-    .option('--backstage', 'start a real Backstage too, and take its events; see docs/backstage.md', false)
+    .option('--backstage', 'start a real Backstage too, connected every way; see docs/backstage.md', false)
     .action(up);
 }
 
@@ -72,16 +72,21 @@ function howToConnect(ready: ReadyFile, dataDir: string, seconds: number): strin
   const paths = pathsOf(dataDir);
   const here = (path: string) => relative(process.cwd(), path) || '.';
   const dirOption = dataDir === '.callboard' ? '' : ` --data-dir ${dataDir}`;
+  const sre = ready.nats_users['sre']!;
+  const { caFile, certFile, keyFile } = sre.tls ?? {};
+  const tlsOptions = sre.tls ? ` --tlsca ${here(caFile!)} --tlscert ${here(certFile!)} --tlskey ${here(keyFile!)}` : '';
   return `
 Callboard is ready, after ${seconds.toFixed(1)} s.
 
-  MCP endpoint   ${ready.mcp_url}
+  MCP endpoint   ${ready.mcp_url}${Object.values(ready.mcp_servers)
+    .map((url) => `\n                 ${url}`)
+    .join('')}
   Token          ${ready.token}
                  (optional on this machine; send it as "Authorization: Bearer …")
   Claude Code    claude mcp add --transport http callboard ${ready.mcp_url}
   Inspector      npx @modelcontextprotocol/inspector --cli ${ready.mcp_url} --transport http --method tools/list
 
-  Events         ${ready.ingest_url}/events/local takes CloudEvents, with the token${
+  Events         ${ready.ingest_url ? `${ready.ingest_url}/events/local takes CloudEvents, with the token` : 'no ingestor runs'}${
     ready.backstage_url
       ? `\n  Backstage      ${ready.backstage_url}/api/events/http/github takes webhooks; see docs/backstage.md`
       : ''
@@ -89,7 +94,7 @@ Callboard is ready, after ${seconds.toFixed(1)} s.
 
   Look around    npx callboard actions list${dirOption}
                  npx callboard doctor${dirOption}
-  nats CLI       nats --server ${ready.nats_url} --creds ${here(ready.nats_users['sre']!.creds)} stream ls
+  nats CLI       nats --server ${ready.nats_url} --creds ${here(sre.creds)}${tlsOptions} stream ls
   Logs           ${here(paths.logs)}
   Stop           Ctrl-C
 `;

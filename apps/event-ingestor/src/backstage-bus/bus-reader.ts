@@ -2,7 +2,7 @@
  * Takes the events of one Backstage bus, for as long as this process is the one to do it.
  *
  * The bus forgets what it has handed out. So:
- *   B1  It is not asked for more before all that it gave is stored, however long that takes.
+ *   B1  It is not asked for more before all that it gave is stored and on record, however long that takes.
  *   B2  Events are stored in the order in which the bus gave them, where they have the same key.
  *   B3  Before it is asked, the record says `reading`; after it has answered that there is nothing, `idle`. A process that ends in between has
  *       left the record behind, and the next one tells a gap. One that ends while it waits for events has lost none, and none is told.
@@ -17,7 +17,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { backstageEvent, gapEvent, type GapReason, type SourcedEvent } from '@callboard/events';
+import type { Audit } from '@callboard/audit';
 import { backOffMs, type RawEvents } from '@callboard/jetstream';
+import { recordAll, takenFacts } from '../ingest.js';
 import type { BackstageBusSource } from '../sources.js';
 import { BATCH_MOST, type BusClient, type BusAnswer } from './bus-client.js';
 import type { BusRecord, BusState, OpenGap } from './bus-record.js';
@@ -59,6 +61,7 @@ export class BusReader {
     private readonly client: Pick<BusClient, 'read' | 'subscribe'>,
     private readonly record: BusRecord,
     private readonly raw: Pick<RawEvents, 'publish'>,
+    private readonly audit: Pick<Audit, 'record'>,
     private readonly may: BusReaderLimits,
     private readonly events: BusReaderEvents,
   ) {}
@@ -208,8 +211,10 @@ export class BusReader {
     if ((await this.#persist(() => this.record.write(this.#state))) === 'taken') throw new TakenOver();
   }
 
-  /** Returns when all are durable; those of a key in this order. */
+  /** Returns when all are durable and on record; those of a key in this order. */
   async #store(events: readonly SourcedEvent[]): Promise<void> {
+    const facts = takenFacts(events);
+    await this.#persist(() => recordAll(this.audit, facts));
     for (let left = events, attempt = 1; left.length > 0; attempt++) {
       if (!this.may.isSure() && !(await this.#persist(() => this.record.isOurs()))) {
         this.events.givenUp(left.length);

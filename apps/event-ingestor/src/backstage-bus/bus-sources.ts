@@ -5,6 +5,7 @@
  * the buses stand, and what the one before left half done is in each bus's record.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Audit } from '@callboard/audit';
 import { PartitionLeases, type KeyValueStore, type Lease, type RawEvents } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
 import type { IngestMetrics } from '../metrics.js';
@@ -28,6 +29,7 @@ export class BusSources {
     private readonly sources: readonly BackstageBusSource[],
     private readonly store: KeyValueStore,
     private readonly raw: RawEvents,
+    private readonly audit: Pick<Audit, 'record'>,
     instance: string,
     private readonly refusing: () => string | undefined,
     private readonly metrics: { ingest: IngestMetrics; bus: BusMetrics },
@@ -105,6 +107,7 @@ export class BusSources {
       new BusClient(source),
       new BusRecord(this.store, name),
       this.raw,
+      this.audit,
       { isSure: () => lease.isValid(), refusing: this.refusing },
       {
         answered: (kind) => bus.answered(name, kind),

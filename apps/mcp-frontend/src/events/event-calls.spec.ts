@@ -1,21 +1,25 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Principal } from '@callboard/access';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import { Limit } from '@callboard/http';
 import { STREAM } from '@callboard/jetstream';
-import { RedactedEvents, startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { RedactedEvents, startTestNats, waitFor, type TestNats, testPrincipal } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager } from '@nats-io/jetstream';
-import type { Invocation, Principal } from '../call.js';
+import type { Invocation } from '../call.js';
 import type { Departure } from '../waiting.js';
+import { quotas } from '../spec-quotas.js';
 import type { EventsAnswer } from './event-json.js';
 import { EVENT_TOOLS } from './event-tools.js';
-import type { EventOptions, Events } from './open-events.js';
-import { startEvents } from './spec-events.js';
+import { startEvents, type SpecEvents } from './spec-events.js';
 
 let nats: TestNats;
 let stored: RedactedEvents;
-let here: Events;
-let there: Events;
+let here: SpecEvents;
+let there: SpecEvents;
 beforeAll(async () => {
   nats = await startTestNats();
   stored = new RedactedEvents(await nats.connect('pii-filter'));
@@ -27,17 +31,18 @@ afterAll(async () => {
   await nats.dispose();
 });
 
-const replica = async (options: Partial<EventOptions> = {}) => startEvents(await nats.connect('mcp-frontend'), options);
+const replica = async (options: Parameters<typeof startEvents>[1] = {}) =>
+  startEvents(await nats.connect('mcp-frontend'), options);
 
 let principals = 0;
 /** Of a tenant of its own. */
-const newPrincipal = (): Principal => ({ tenantId: `tenant-${++principals}`, userId: 'user:default/jane' });
+const newPrincipal = (): Principal => testPrincipal(`tenant-${++principals}`, 'user:default/jane');
 
 type Tool = keyof typeof EVENT_TOOLS;
 
 /** Calls a tool as an authenticated client does. */
 async function call(
-  events: Events,
+  events: SpecEvents,
   principal: Principal,
   tool: Tool,
   args: JsonObject = {},
@@ -49,11 +54,11 @@ async function call(
   return structuredContent as JsonObject;
 }
 
-async function poll(events: Events, principal: Principal, args: JsonObject = {}, onGone?: Invocation['onGone']) {
+async function poll(events: SpecEvents, principal: Principal, args: JsonObject = {}, onGone?: Invocation['onGone']) {
   return (await call(events, principal, 'poll', { name: 'mine', ...args }, onGone)) as EventsAnswer;
 }
 
-const subscribe = (events: Events, principal: Principal, args: JsonObject = {}) =>
+const subscribe = (events: SpecEvents, principal: Principal, args: JsonObject = {}) =>
   call(events, principal, 'subscribe', { name: 'mine', ...args });
 const store = ({ tenantId }: Principal, ...ids: string[]) =>
   ids.reduce<Promise<unknown>>((before, id) => before.then(() => stored.store({ tenantId, id })), Promise.resolve());
@@ -142,7 +147,7 @@ describe('a named subscription', () => {
 
   it('is one of few', async () => {
     const jane = newPrincipal();
-    const few = await replica({ maxPerPrincipal: 2, maxPerTenant: 3 });
+    const few = await replica({ quotas: quotas({ eventSubscriptionsPerPrincipal: 2, eventSubscriptions: 3 }) });
     const named = (principal: Principal, name: string) => call(few, principal, 'subscribe', { name });
     await named(jane, 'a');
     await named(jane, 'b');
@@ -360,5 +365,77 @@ describe('events.list', () => {
     }
     late.stop();
     expect(await call(here, newPrincipal(), 'list')).toEqual({ sources: [], more_topics: false, subscriptions: [] });
+  });
+});
+
+describe('topics that policies do not allow', () => {
+  let own: SpecEvents;
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'callboard-topics-'));
+    const policies = `
+      @id("pushes")
+      permit (principal, action in [Callboard::Action::"read_events", Callboard::Action::"subscribe"], resource)
+      when { resource.topic == "push" };
+      @id("issues-are-read") permit (principal, action == Callboard::Action::"read_events", resource)
+      when { resource.topic == "issues" };`;
+    await writeFile(join(folder, 'topics.cedar'), policies);
+    own = await replica({ policies: folder });
+  });
+  afterAll(async () => {
+    own.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  const three = async ({ tenantId }: Principal) => {
+    for (const topic of ['push', 'issues', 'secrets']) await stored.store({ tenantId, topic, id: topic });
+  };
+
+  it('are not listed, and what is read has nothing of them', async () => {
+    const jane = newPrincipal();
+    await three(jane);
+    expect(ids(await call(own, jane, 'read'))).toEqual(['push', 'issues']);
+    expect(ids(await call(own, jane, 'read', { topics: ['push', 'secrets'] }))).toEqual(['push']);
+    const listed = await waitFor(
+      async () => {
+        const { sources } = await call(own, jane, 'list');
+        return (
+          (sources as { topics: { topic: string }[] }[])[0]?.topics.map(({ topic }) => topic).length === 2 && sources
+        );
+      },
+      { what: 'the topics' },
+    );
+    expect(JSON.stringify(listed)).not.toContain('secrets');
+    expect(own.resources.list(jane).map(({ name }) => name)).toEqual(['github/issues', 'github/push']);
+  });
+
+  it('are refused where they are asked for by name', async () => {
+    const jane = newPrincipal();
+    const named = { sources: ['github'], topics: ['secrets'] };
+    const forbidden = 'forbidden: Policy does not allow this';
+    expect(await codeOf(call(own, jane, 'read', named))).toBe(forbidden);
+    expect(await codeOf(subscribe(own, jane, named))).toBe(forbidden);
+    expect(await codeOf(subscribe(own, jane, { ...named, topics: ['issues'] }))).toBe(forbidden);
+    expect(await codeOf(own.resources.read(jane, 'event://github/secrets'))).toBe(forbidden);
+    expect(() => own.resources.checkSubscribe(jane, 'event://github/issues')).toThrow(CallboardError);
+    expect([
+      own.resources.maySubscribe(jane, 'event://github/issues'),
+      own.resources.maySubscribe(jane, 'event://github/push'),
+    ]).toEqual([false, true]);
+  });
+
+  it('never reach a subscription to everything, nor wake who waits for it', async () => {
+    const jane = newPrincipal();
+    await subscribe(own, jane);
+    const woken: string[] = [];
+    own.resources.watch(jane, 'event://', () => woken.push('all'));
+    await three(jane);
+    const got = await poll(own, jane, { wait_ms: 5_000 });
+    expect(ids(got)).toEqual(['push']);
+    await stored.store({ tenantId: jane.tenantId, topic: 'secrets' });
+    await stored.store({ tenantId: jane.tenantId, topic: 'push', id: 'again' });
+    expect(ids(await poll(own, jane, { cursor: got.next_cursor, wait_ms: 5_000 }))).toEqual(['again']);
+    await waitFor(() => woken.length >= 2, { what: 'both pushes' });
+    expect(woken).toHaveLength(2);
   });
 });

@@ -8,11 +8,16 @@
  *
  * Not guaranteed: that two who poll one subscription share its events; each that passes on its own cursors sees all of them.
  */
+import type { Principal } from '@callboard/access';
 import { checkArguments } from '@callboard/actions';
+import type { Audit, AuditFact } from '@callboard/audit';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import type { Limit } from '@callboard/http';
+import { linkActive } from '@callboard/tracing';
 import { Bell, encodeCursor, type EventPage, type EventPosition, type EventSelection } from '@callboard/jetstream';
-import type { Invocation, Principal } from '../call.js';
+import type { Invocation } from '../call.js';
+import { deliveredEvents, person } from '../recorded.js';
+import type { ServerAccess } from '../server-access.js';
 import type { EventFeed } from './event-feed.js';
 import { toAnswer, type EventsAnswer } from './event-json.js';
 import type { EventMetrics } from './event-metrics.js';
@@ -39,6 +44,8 @@ interface PollArguments {
   wait_ms?: number;
 }
 
+/** What a subscription needs whenever it is polled. */
+const POLLED = ['read_events', 'subscribe'] as const;
 /** Topics that one answer lists. */
 const MAX_LISTED = 500;
 
@@ -53,6 +60,8 @@ export class EventCalls {
     private readonly subscriptions: Subscriptions,
     private readonly waits: Limit,
     private readonly metrics: EventMetrics,
+    private readonly audit: Audit,
+    private readonly access: ServerAccess,
   ) {}
 
   /** Answers all who wait with what there is. */
@@ -64,6 +73,7 @@ export class EventCalls {
   /** @throws CallboardError */
   async serve(call: Invocation): Promise<JsonObject> {
     checkArguments(call.action, call.args);
+    if (call.action !== EVENT_TOOLS.poll && call.action !== EVENT_TOOLS.read) await this.audit.record(toolFact(call));
     const structuredContent = await this.#answer(call);
     return { content: [{ type: 'text', text: JSON.stringify(structuredContent) }], structuredContent };
   }
@@ -88,7 +98,9 @@ export class EventCalls {
 
   async #list(principal: Principal): Promise<JsonObject> {
     const subscriptions = await this.subscriptions.list(principal);
-    const seen = this.feed.topics.of(principal.tenantId, this.feed.oldest);
+    const sees = this.access.sees(principal, 'read_events');
+    const all = this.feed.topics.of(principal.tenantId, this.feed.oldest);
+    const seen = all.filter(({ source, topic }) => sees(source, topic));
     const sources = new Map<string, JsonObject[]>();
     for (const { source, topic, at } of seen.slice(0, MAX_LISTED)) {
       const topics = sources.get(source) ?? [];
@@ -104,20 +116,23 @@ export class EventCalls {
 
   /** History: the latest events, or those after a cursor. */
   async read(
-    { tenantId }: Principal,
+    principal: Principal,
     { cursor, max = POLL_LIMITS.usualEvents, ...asked }: ReadArguments,
   ): Promise<EventsAnswer> {
-    const selection = toSelection(asked);
+    this.access.checkTopics(principal, ['read_events'], asked);
+    const { tenantId } = principal;
+    const selection = { ...toSelection(asked), sees: this.access.sees(principal, 'read_events') };
     const page =
       cursor === undefined
         ? await this.search.latest(tenantId, selection, max)
         : await this.search.next(tenantId, selection, startOf(cursor), max);
     this.metrics.read();
-    return this.#give(page).answer;
+    return this.#give(principal, 'read', page);
   }
 
   async #subscribe(principal: Principal, { name, from, ...asked }: SubscribeArguments): Promise<JsonObject> {
     toSelection(asked);
+    this.access.checkTopics(principal, ['subscribe'], asked);
     const start = from === undefined || from === 'latest' ? 'latest' : startOf(from);
     const { subscription, subscribed } = await this.subscriptions.put(principal, name, asked, async () =>
       typeof start === 'string' ? (await this.search.range())[start] : start,
@@ -130,7 +145,8 @@ export class EventCalls {
     const brought = cursor === undefined ? undefined : toPosition(cursor);
     const subscription = await this.subscriptions.find(principal, name);
     if (!subscription) throw noSubscription();
-    const selection = toSelection(subscription.record);
+    this.access.checkTopics(principal, POLLED, subscription.record);
+    const selection = { ...toSelection(subscription.record), sees: this.access.sees(principal, ...POLLED) };
     const after = brought ?? subscription.record.position;
     // Listens before it reads: what comes in between rings.
     const bell = new Bell();
@@ -141,7 +157,7 @@ export class EventCalls {
       await this.subscriptions.confirm(subscription, first.restarted ? undefined : brought, passed);
       const page = await this.#wait(call, selection, first, max, wait_ms, bell);
       this.metrics.poll();
-      return { name, ...this.#give(page).answer };
+      return { name, ...(await this.#give(principal, 'poll', page)) };
     } finally {
       unwatch();
     }
@@ -183,11 +199,21 @@ export class EventCalls {
     return { name, removed: await this.subscriptions.remove(principal, name) };
   }
 
-  #give(page: EventPage): ReturnType<typeof toAnswer> {
-    const given = toAnswer(page);
-    this.metrics.gave(given.answer.events.length, page.truncated);
-    return given;
+  /** Which events a client is given is on record before it is given them. */
+  async #give(principal: Principal, how: string, page: EventPage): Promise<EventsAnswer> {
+    const { answer } = toAnswer(page);
+    const names = page.events.map(({ address }) => address.event);
+    if (names.length > 0) await this.audit.record(deliveredEvents(principal, how, names));
+    linkActive(page.events.map(({ trace }) => trace));
+    this.metrics.gave(answer.events.length, page.truncated);
+    return answer;
   }
+}
+
+function toolFact({ principal, action, args }: Invocation): AuditFact {
+  const { tenantId } = principal;
+  const kind = action === EVENT_TOOLS.list ? 'list' : 'subscription';
+  return { kind, what: action.id, tenantId, who: person(principal), action: action.id, args };
 }
 
 /** @throws CallboardError `invalid_cursor` */

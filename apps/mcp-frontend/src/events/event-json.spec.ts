@@ -5,6 +5,7 @@ import { MAX_ANSWER_BYTES, toAnswer } from './event-json.js';
 
 const event = (sequence: number, attributeChars: number, dataChars = 1): StoredEvent => ({
   sequence,
+  trace: {},
   storedAt: '2026-11-20T20:00:00.000Z',
   address: { tenantId: 't', source: 's', topic: 'push', key: 'k', event: `e_${sequence}` },
   attributes: { id: String(sequence), source: '/s', type: 'push', extensions: { x: 'x'.repeat(attributeChars) } },

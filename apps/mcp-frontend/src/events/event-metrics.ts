@@ -1,4 +1,4 @@
-import { metrics } from '@callboard/telemetry';
+import { metrics, soon } from '@callboard/telemetry';
 import { Counter, Gauge } from 'prom-client';
 
 /** What clients get of events, as figures. */
@@ -38,7 +38,7 @@ export function watchSubscriptions(count: () => Promise<number>): void {
     help: 'Named subscriptions of all clients',
     registers: [metrics],
     async collect() {
-      last = await count().catch(() => last);
+      last = (await soon(count())) ?? last;
       this.set(last);
     },
   });

@@ -1,21 +1,27 @@
 /** Events as resources, as clients of both eras meet them. */
 import { createHash } from 'node:crypto';
 import type { JsonObject } from '@callboard/envelope';
-import { RedactedEvents, startTestNats, waitFor, type SpecEvent, type TestNats } from '@callboard/testing';
+import {
+  RedactedEvents,
+  startTestNats,
+  waitFor,
+  type SpecEvent,
+  type TestNats,
+  testPrincipal,
+} from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RawClient, startReplica, type Answer, type SpecReplica } from '../sessions/spec-sessions.js';
 import { modernRequest, raw, startSpecFront, type SpecFront } from '../spec-front.js';
 import { Listening } from '../spec-listening.js';
 import type { EventsAnswer } from './event-json.js';
-import type { Events } from './open-events.js';
-import { startEvents } from './spec-events.js';
+import { startEvents, type SpecEvents } from './spec-events.js';
 
 const TENANTS = ['default', 'acme', 'other'] as const;
 type Tenant = (typeof TENANTS)[number];
 
 let nats: TestNats;
 let stored: RedactedEvents;
-let events: Events;
+let events: SpecEvents;
 let front: SpecFront;
 let a: SpecReplica;
 let b: SpecReplica;
@@ -25,7 +31,7 @@ beforeAll(async () => {
   events = await startEvents(await nats.connect('mcp-frontend'));
   const tokens = TENANTS.map((tenantId) => ({
     digest: createHash('sha256').update(tenantId).digest(),
-    principal: { tenantId, userId: 'jane' },
+    principal: testPrincipal(tenantId, 'jane'),
   }));
   front = await startSpecFront({ events: events.resources, tokens, maxListens: 8 });
   [a, b] = [await startReplica(nats, 'a'), await startReplica(nats, 'b')];
@@ -148,10 +154,7 @@ describe('a client that listens (2026)', () => {
   it('is told at once when something came after the cursor that its URI names', async () => {
     const source = newSource();
     await store('acme', { source, id: '1' });
-    const { next_cursor: cursor } = await events.calls.read(
-      { tenantId: 'acme', userId: 'jane' },
-      { sources: [source] },
-    );
+    const { next_cursor: cursor } = await events.calls.read(testPrincipal('acme', 'jane'), { sources: [source] });
     const uri = `event://${source}/push?after=${cursor}`;
     const early = listen('acme', uri);
     await early.until(1);

@@ -2,6 +2,7 @@
  * Events as resources, of whoever asks: a list of the sources and topics that there are events of, and each of them read as JSON, the latest
  * events or those after a cursor. Who watches one is told that something came, and reads.
  */
+import type { Principal } from '@callboard/access';
 import {
   ProtocolError,
   type ReadResourceResult,
@@ -9,8 +10,8 @@ import {
   type ResourceTemplateType,
 } from '@modelcontextprotocol/server';
 import { parseCursor } from '@callboard/jetstream';
-import type { Principal } from '../call.js';
 import { RPC } from '../protocol-errors.js';
+import type { ServerAccess } from '../server-access.js';
 import type { EventCalls } from './event-calls.js';
 import type { EventFeed } from './event-feed.js';
 import type { EventMetrics } from './event-metrics.js';
@@ -18,6 +19,8 @@ import { POLL_LIMITS } from './event-tools.js';
 import { EVENT_URI_TEMPLATE, eventUri, parseEventUri, type EventUri } from './event-uri.js';
 
 const MIME_TYPE = 'application/json';
+/** What somebody needs who is told that there is something to read. */
+const TOLD = ['read_events', 'subscribe'] as const;
 /** Topics that one list names. */
 const MAX_LISTED = 200;
 
@@ -35,16 +38,32 @@ export class EventResources {
     private readonly calls: Pick<EventCalls, 'read'>,
     private readonly feed: EventFeed,
     private readonly metrics: Pick<EventMetrics, 'updated'>,
+    private readonly access: ServerAccess,
   ) {}
 
-  list({ tenantId }: Principal): Resource[] {
-    const seen = this.feed.topics.of(tenantId, this.feed.oldest);
-    return seen.slice(0, MAX_LISTED).map(({ source, topic }) => ({
-      uri: eventUri(source, topic),
-      name: `${source}/${topic}`,
-      title: `Events ${topic} of ${source}`,
-      mimeType: MIME_TYPE,
-    }));
+  list(principal: Principal): Resource[] {
+    const sees = this.access.sees(principal, 'read_events');
+    const seen = this.feed.topics.of(principal.tenantId, this.feed.oldest);
+    return seen
+      .filter(({ source, topic }) => sees(source, topic))
+      .slice(0, MAX_LISTED)
+      .map(({ source, topic }) => ({
+        uri: eventUri(source, topic),
+        name: `${source}/${topic}`,
+        title: `Events ${topic} of ${source}`,
+        mimeType: MIME_TYPE,
+      }));
+  }
+
+  /** @throws CallboardError `forbidden` for a topic that somebody may not be told of */
+  checkSubscribe(principal: Principal, uri: string): void {
+    const wanted = parseEventUri(uri);
+    if (wanted) this.access.checkTopics(principal, TOLD, selectionOf(wanted));
+  }
+
+  maySubscribe(principal: Principal, uri: string): boolean {
+    const { source, topic } = parseEventUri(uri) ?? {};
+    return source === undefined || topic === undefined || this.access.sees(principal, ...TOLD)(source, topic);
   }
 
   /** @throws ProtocolError for a URI that is none of an event */
@@ -80,10 +99,11 @@ export class EventResources {
   }
 
   /** Calls back whenever something has come for a URI. Returns a function that ends it; does nothing for a URI that is none of an event. */
-  watch({ tenantId }: Principal, uri: string, onUpdated: () => void): () => void {
+  watch(principal: Principal, uri: string, onUpdated: () => void): () => void {
     const wanted = parseEventUri(uri);
     if (!wanted) return () => undefined;
-    return this.feed.watch(tenantId, selectionOf(wanted), onUpdated);
+    const selection = { ...selectionOf(wanted), sees: this.access.sees(principal, ...TOLD) };
+    return this.feed.watch(principal.tenantId, selection, onUpdated);
   }
 }
 

@@ -2,12 +2,11 @@ import type { JsonObject } from '@callboard/envelope';
 import { RedactedEvents, startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { modernRequest, raw, startSpecFront, type SpecFront } from '../spec-front.js';
-import type { Events } from './open-events.js';
-import { startEvents } from './spec-events.js';
+import { startEvents, type SpecEvents } from './spec-events.js';
 
 let nats: TestNats;
 let stored: RedactedEvents;
-let events: Events;
+let events: SpecEvents;
 let front: SpecFront;
 let without: SpecFront;
 beforeAll(async () => {

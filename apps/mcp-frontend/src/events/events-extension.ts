@@ -4,14 +4,17 @@
  *
  * An event type is a topic of a source, `<source>/<topic>`. One that nothing has come of yet can be polled: what there will be, sources decide.
  */
+import type { Principal } from '@callboard/access';
+import type { Audit } from '@callboard/audit';
 import { SOURCE_NAME, TOPIC } from '@callboard/events';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import { encodeCursor, type EventPosition, type EventSelection } from '@callboard/jetstream';
 import { ProtocolError } from '@modelcontextprotocol/server';
-import type { Principal } from '../call.js';
 import { isObject } from '../is-object.js';
 import { RPC } from '../protocol-errors.js';
+import type { ServerAccess } from '../server-access.js';
 import type { EventFeed } from './event-feed.js';
+import { deliveredEvents } from '../recorded.js';
 import { toAnswer } from './event-json.js';
 import type { EventMetrics } from './event-metrics.js';
 import type { EventSearch } from './event-search.js';
@@ -44,6 +47,8 @@ export class EventsExtension {
     private readonly search: EventSearch,
     private readonly feed: EventFeed,
     private readonly metrics: EventMetrics,
+    private readonly audit: Audit,
+    private readonly access: ServerAccess,
   ) {}
 
   /** @throws ProtocolError */
@@ -51,9 +56,11 @@ export class EventsExtension {
     return method === 'events/list' ? this.#list(principal, params) : this.#poll(principal, params);
   }
 
-  #list({ tenantId }: Principal, { cursor }: JsonObject): JsonObject {
+  #list(principal: Principal, { cursor }: JsonObject): JsonObject {
     if (cursor !== undefined && cursor !== null) throw invalid('cursor is of no page: there is one only');
-    const seen = this.feed.topics.of(tenantId, this.feed.oldest).slice(0, MAX_LISTED);
+    const sees = this.access.sees(principal, 'read_events');
+    const all = this.feed.topics.of(principal.tenantId, this.feed.oldest);
+    const seen = all.filter(({ source, topic }) => sees(source, topic)).slice(0, MAX_LISTED);
     return {
       events: seen.map(({ source, topic }) => ({
         name: `${source}/${topic}`,
@@ -65,14 +72,18 @@ export class EventsExtension {
     };
   }
 
-  async #poll({ tenantId }: Principal, params: JsonObject): Promise<JsonObject> {
-    const { name, selection, cursor, maxAgeMs, maxEvents } = readPoll(params);
+  async #poll(principal: Principal, params: JsonObject): Promise<JsonObject> {
+    const { name, selection: asked, cursor, maxAgeMs, maxEvents } = readPoll(params);
+    this.#check(principal, asked);
+    const selection = { ...asked, sees: this.access.sees(principal, 'read_events') };
     if (!cursor) return { ...NOTHING, cursor: encodeCursor((await this.search.range()).latest) };
     const floor = maxAgeMs === undefined ? undefined : await this.search.beforeTime(new Date(Date.now() - maxAgeMs));
     const isTooOld = floor !== undefined && (cursor.stream !== floor.stream || cursor.sequence < floor.sequence);
-    const page = await this.search.next(tenantId, selection, isTooOld ? floor : cursor, maxEvents);
+    const page = await this.search.next(principal.tenantId, selection, isTooOld ? floor : cursor, maxEvents);
     const truncated = page.truncated || isTooOld;
     const { answer } = toAnswer({ ...page, truncated });
+    const names = page.events.map(({ address }) => address.event);
+    if (names.length > 0) await this.audit.record(deliveredEvents(principal, 'poll', names));
     this.metrics.poll();
     this.metrics.gave(answer.events.length, truncated);
     return {
@@ -82,6 +93,15 @@ export class EventsExtension {
       hasMore: answer.has_more,
       nextPollMs: NEXT_POLL_MS,
     };
+  }
+
+  #check(principal: Principal, { sources = [], topics = [] }: EventSelection): void {
+    try {
+      this.access.checkTopics(principal, ['read_events'], { sources, topics });
+    } catch (error) {
+      if (!(error instanceof CallboardError)) throw error;
+      throw new ProtocolError(RPC.invalidRequest, error.message, error.toBody());
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Audit } from '@callboard/audit';
 import type { Limit } from '@callboard/http';
 import { EventReader } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -7,6 +8,7 @@ import type { EventMetrics } from './event-metrics.js';
 import { EventResources } from './event-resources.js';
 import { EventSearch } from './event-search.js';
 import { EventsExtension } from './events-extension.js';
+import type { ServerAccess } from '../server-access.js';
 import { Subscriptions, type SubscriptionLimits } from './subscriptions.js';
 
 export interface EventOptions extends SubscriptionLimits {
@@ -17,13 +19,20 @@ export interface EventOptions extends SubscriptionLimits {
   experimental: boolean;
 }
 
-/** All that serves events to clients; one for the process. */
-export interface Events {
+/** What serves events to the clients of one MCP server. */
+export interface ServedEvents {
   calls: EventCalls;
   resources: EventResources;
-  subscriptions: Subscriptions;
   /** Where it is switched on. */
   extension: EventsExtension | undefined;
+}
+
+/** All that serves events to clients; one for the process. */
+export interface Events {
+  subscriptions: Subscriptions;
+  of(access: ServerAccess): ServedEvents;
+  /** Answers all who wait with what there is. */
+  close(): void;
   stop(): void;
 }
 
@@ -31,17 +40,23 @@ export async function openEvents(
   nc: NatsConnection,
   options: EventOptions,
   onError: (error: unknown) => void,
+  audit: Audit,
 ): Promise<Events> {
   const search = new EventSearch(await EventReader.open(nc));
   const subscriptions = await Subscriptions.open(nc, options);
   const feed = await EventFeed.start(nc, onError);
   const { waits, metrics } = options;
-  const calls = new EventCalls(search, feed, subscriptions, waits, metrics);
+  const served: ServedEvents[] = [];
   return {
-    calls,
-    resources: new EventResources(calls, feed, metrics),
     subscriptions,
-    extension: options.experimental ? new EventsExtension(search, feed, metrics) : undefined,
+    of: (access) => {
+      const calls = new EventCalls(search, feed, subscriptions, waits, metrics, audit, access);
+      const resources = new EventResources(calls, feed, metrics, access);
+      const extension = options.experimental ? new EventsExtension(search, feed, metrics, audit, access) : undefined;
+      served.push({ calls, resources, extension });
+      return served.at(-1)!;
+    },
+    close: () => served.forEach(({ calls }) => calls.close()),
     stop: () => feed.stop(),
   };
 }

@@ -5,16 +5,15 @@
  * A subscription belongs to one principal; for every other it does not exist (N1). Its position only moves forward, by compare-and-set, so
  * two replicas that are told of different polls at once keep the later position (N2). It is gone when nobody has polled it for `ttlMs` (N3).
  */
+import type { Principal, Quotas } from '@callboard/access';
 import { CallboardError, encodeToken } from '@callboard/envelope';
 import { BUCKET, KeyValueStore, type EventPosition } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { Principal } from '../call.js';
 import { insist } from '../insist.js';
 import { selectionOf, type SelectionArguments } from './selection.js';
 
 export interface SubscriptionLimits {
-  maxPerPrincipal: number;
-  maxPerTenant: number;
+  quotas: Quotas;
   ttlMs: number;
 }
 
@@ -91,7 +90,7 @@ export class Subscriptions {
 
   async find(principal: Principal, name: string): Promise<Subscription | undefined> {
     const key = keyOf(principal, name);
-    const entry = await insist(async () => (await this.store.entry(key)) ?? this.store.latestEntry(key));
+    const entry = await insist(() => this.store.entry(key));
     return entry && new Subscription(key, decode(entry.value), entry.revision);
   }
 
@@ -156,7 +155,7 @@ export class Subscriptions {
         subscription.revision = stored;
         return true;
       }
-      const latest = await insist(() => this.store.latestEntry(key));
+      const latest = await insist(() => this.store.entry(key));
       if (!latest) throw noSubscription();
       subscription.record = decode(latest.value);
       subscription.revision = latest.revision;
@@ -172,10 +171,11 @@ export class Subscriptions {
         this.store.count(`${encodeToken(principal.tenantId)}.*.*`),
       ]),
     );
+    const quota = this.limits.quotas.of(principal.tenantId);
     const whose =
-      ofPrincipal >= this.limits.maxPerPrincipal
+      ofPrincipal >= quota.eventSubscriptionsPerPrincipal
         ? 'this principal'
-        : ofTenant >= this.limits.maxPerTenant && 'this tenant';
+        : ofTenant >= quota.eventSubscriptions && 'this tenant';
     if (whose) {
       const message = `Too many subscriptions of ${whose}; end one with events.unsubscribe`;
       throw new CallboardError('overloaded', message, { retryAfterMs: RETRY_MS });

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { MemoryAudit } from '@callboard/audit';
 import {
   writeCallbackToken,
   type CallbackRight,
@@ -8,11 +9,13 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { HttpServer, Limit } from '@callboard/http';
+import { FailedAuthentications, HttpServer, Limit } from '@callboard/http';
 import { ResultsEdge, type Reports } from './results-edge.js';
 
 const key = randomBytes(32);
 const SECRET = 'hunter2';
+/** More than the forged ones of one test. */
+const MOST_FAILED = 20;
 
 /** The reports of one command, kept in memory. */
 class KeptReports implements Reports {
@@ -53,14 +56,16 @@ let requests: Limit;
 let server: HttpServer;
 let port: number;
 let faults: unknown[];
+let audit: MemoryAudit;
 
 beforeEach(async () => {
   reports = new KeptReports();
   requests = new Limit('reports', 2, 1_000);
   faults = [];
-  const edge = new ResultsEdge({ key, maxBodyBytes: 10_000, maxDepth: 10 }, reports, requests, (fault) =>
-    faults.push(fault),
-  );
+  audit = new MemoryAudit();
+  const report = (fault: unknown) => faults.push(fault);
+  const failures = new FailedAuthentications({ maxFailedAuthentications: MOST_FAILED, trustedHops: 0 });
+  const edge = new ResultsEdge({ key, maxBodyBytes: 10_000, maxDepth: 10 }, reports, requests, report, audit, failures);
   server = new HttpServer({ host: '127.0.0.1', port: 0, requestTimeoutMs: 5_000, maxConnections: 100 }, (req, res) =>
     ResultsEdge.isReport(req) ? edge.handle(req, res) : res.writeHead(418).end(),
   );
@@ -121,6 +126,18 @@ describe('a far side', () => {
     expect(await tell()).toMatchObject({ status: 202 });
     expect(reports.facts).toHaveLength(10_000);
   }, 60_000);
+
+  it('whose token is not good, again and again, is refused before it is looked at; one that reported before is not', async () => {
+    const token = writeCallbackToken(key, right());
+    expect(await post('/results/c_1/progress', {}, { token })).toMatchObject({ status: 202 });
+    for (let n = 0; n < MOST_FAILED; n++) {
+      expect(await post('/results/c_1', OK, { token: `forged-${n}` })).toMatchObject({ status: 401 });
+    }
+    const refused = await post('/results/c_1', OK, { token: 'forged' });
+    expect(refused).toMatchObject({ status: 429, json: { code: 'rate_limited', retryable: true } });
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect(await post('/results/c_1', OK, { token })).toMatchObject({ status: 200 });
+  });
 
   it('answers once, however often it says so', async () => {
     expect(await post('/results/c_1', OK)).toMatchObject({ status: 200, json: { correlation_id: 'c_1' } });
@@ -234,5 +251,29 @@ describe('a far side', () => {
     expect(await post('/results/c_1', OK)).toMatchObject({ status: 200 });
     expect(requests.taken).toBe(0);
     expect(faults).toEqual([]);
+  });
+
+  it('that is refused is on record, with its command where it may report about one', async () => {
+    await post('/results/c_1', OK, { token: 'wrong' });
+    await post('/results/c_1', '{');
+    requests.tryTake(2);
+    await post('/results/c_1', OK);
+    requests.release(2);
+    reports.ended = { status: 'cancelled' };
+    await post('/results/c_1', OK);
+    const known = { tenantId: 'acme', correlationId: 'c_1', what: 'refused', who: { address: expect.any(String) } };
+    expect(audit.facts).toMatchObject([
+      { kind: 'authentication', tenantId: '', code: 'unauthorized', details: { status: 401 } },
+      { ...known, kind: 'malformed', code: 'invalid_request', details: { status: 400 } },
+      { ...known, kind: 'limit', code: 'overloaded', details: { status: 503 } },
+      { ...known, kind: 'call', code: 'already_ended', details: { status: 409 } },
+    ]);
+    expect(audit.facts[0]).not.toHaveProperty('correlationId');
+  });
+
+  it('that is not refused is in no such record', async () => {
+    await post('/results/c_1/progress', { percent: 1 });
+    await post('/results/c_1', OK);
+    expect(audit.facts).toEqual([]);
   });
 });

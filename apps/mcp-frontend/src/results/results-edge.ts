@@ -9,8 +9,10 @@
  * that a progress report which got its 202 reaches anybody.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { refusedRequest, type Audit } from '@callboard/audit';
 import {
   CallboardError,
+  ERROR_CODES,
   callbackKey,
   fingerprint,
   grownPercent,
@@ -24,7 +26,15 @@ import {
   type Outcome,
   type Progress,
 } from '@callboard/envelope';
-import { answerProblem, isNestedDeeperThan, parseJson, readBody, sendJson, type Limit } from '@callboard/http';
+import {
+  answerProblem,
+  isNestedDeeperThan,
+  parseJson,
+  readBody,
+  sendJson,
+  type FailedAuthentications,
+  type Limit,
+} from '@callboard/http';
 import { isJsonContentType } from '@modelcontextprotocol/server';
 import type { FaultReporter } from '../protocol-errors.js';
 
@@ -47,6 +57,13 @@ export interface ResultsEdgeOptions {
   maxDepth: number;
 }
 
+/** One request, and the right that its token gives, once that is known. */
+interface Reporting {
+  req: IncomingMessage;
+  res: ServerResponse;
+  right?: CallbackRight;
+}
+
 const PATH = /^\/results\/([^/?]+)(\/progress)?(?:\?|$)/;
 /** RFC 6750: the scheme is case-insensitive. */
 const BEARER = /^Bearer +(\S+) *$/i;
@@ -64,6 +81,8 @@ export class ResultsEdge {
     private readonly reports: Reports,
     private readonly requests: Limit,
     private readonly report: FaultReporter,
+    private readonly audit: Audit,
+    private readonly failures: FailedAuthentications,
   ) {}
 
   /** Does the request belong here? */
@@ -72,31 +91,40 @@ export class ResultsEdge {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
+    const reporting: Reporting = { req, res };
     try {
-      this.#admit(req, res);
+      this.#admit(reporting);
     } catch (error) {
-      this.#refuse(res, error);
+      this.#refuse(reporting, error);
     }
   }
 
-  #admit(req: IncomingMessage, res: ServerResponse): void {
+  #admit(reporting: Reporting): void {
+    const { req, res } = reporting;
     const [, name, progress] = PATH.exec(req.url ?? '') ?? [];
     if (name === undefined) throw new CallboardError('not_found', 'The path is /results/CORRELATION_ID[/progress]');
     if (req.method !== 'POST') {
-      return this.#refuse(res, new CallboardError('invalid_request', 'Only POST is allowed'), 405, { Allow: 'POST' });
+      const error = new CallboardError('invalid_request', 'Only POST is allowed');
+      return this.#refuse(reporting, error, 405, { Allow: 'POST' });
     }
+    const hasCredentials = req.headers.authorization !== undefined;
+    const tooMany = hasCredentials && this.failures.refusal(req);
+    if (tooMany) throw tooMany;
     const right = this.#rightOf(req);
-    if (!right) {
+    if (right) this.failures.succeeded(req);
+    else {
+      if (hasCredentials) this.failures.failed(req);
       const challenge = { 'WWW-Authenticate': 'Bearer realm="callboard results"' };
-      return this.#refuse(res, new CallboardError('unauthorized'), 401, challenge);
+      return this.#refuse(reporting, new CallboardError('unauthorized'), 401, challenge);
     }
+    reporting.right = right;
     if (right.correlationId !== decoded(name)) {
       throw new CallboardError('not_found', 'The token is for another command');
     }
     const { headers } = req;
     if (!isJsonContentType(headers['content-type']) || (headers['content-encoding'] ?? 'identity') !== 'identity') {
       const what = 'The body must be plain application/json';
-      return this.#refuse(res, new CallboardError('invalid_request', what), 415);
+      return this.#refuse(reporting, new CallboardError('invalid_request', what), 415);
     }
     if (!this.requests.tryTake()) throw this.requests.refusal();
     res.once('close', () => this.requests.release());
@@ -105,12 +133,12 @@ export class ResultsEdge {
       this.options.maxBodyBytes,
       () => true,
       (end) => {
-        if (end.kind === 'too_large') return this.#refuse(res, new CallboardError('payload_too_large'));
+        if (end.kind === 'too_large') return this.#refuse(reporting, new CallboardError('payload_too_large'));
         if (end.kind !== 'read') return;
         const work = progress ? this.#takeProgress(right, end.bytes) : this.#takeAnswer(right, end.bytes);
         work.then(
           (status) => sendJson(res, status, { correlation_id: right.correlationId }),
-          (error: unknown) => this.#refuse(res, error),
+          (error: unknown) => this.#refuse(reporting, error),
         );
       },
     );
@@ -183,16 +211,17 @@ export class ResultsEdge {
     }
   }
 
-  #refuse(res: ServerResponse, thrown: unknown, status?: number, headers?: Record<string, string>): void {
+  #refuse({ req, res, right }: Reporting, thrown: unknown, as?: number, headers?: Record<string, string>): void {
     if (!(thrown instanceof CallboardError)) this.report({ errorId: 'results', error: thrown });
     const error = thrown instanceof CallboardError ? thrown : new CallboardError('internal');
+    const { code } = error;
     // Too late is another matter for REST than for the caller of the command, whose time it was.
-    answerProblem(res, error, {
-      // Too late is another matter for REST than for the caller of the command, whose time it was.
-      ...(error.code === 'deadline_exceeded' && { status: 410 }),
-      ...(status !== undefined && { status }),
-      ...(headers && { headers }),
-    });
+    const status = as ?? (code === 'deadline_exceeded' ? 410 : ERROR_CODES[code].httpStatus);
+    if (code !== 'internal') {
+      const about = right && { tenantId: right.tenantId, correlationId: right.correlationId };
+      this.audit.note(refusedRequest({ status, code, address: req.socket.remoteAddress, ...about }));
+    }
+    answerProblem(res, error, { status, ...(headers && { headers }) });
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * What changed, for the standalone streams of all sessions: lists of tools, prompts and resources, and single resources.
+ * What changed, for the standalone streams of all sessions: lists of tools, prompts and resources of each MCP server, and single
+ * resources.
  *
- * A change is stored once for all sessions, at `mcp.changed.<kind>`, and merged into each session's stream by its sequence in
+ * A change is stored once for all sessions, at `mcp.changed.<kind>` (that of a list of a named server at `mcp.changed.<kind>.<server>`), and merged into each session's stream by its sequence in
  * SESSIONS. So a client that comes back with the sequence it got last, to any replica, misses nothing (C1): it is told the latest
  * change of each kind after that. Changes of one kind are hints to look again, so only the latest is told.
  *
@@ -20,7 +21,8 @@ export type ListKind = (typeof LIST_KINDS)[number];
 
 /** Something to look at again. */
 export type Change =
-  { kind: 'list'; list: ListKind; sequence: number } | { kind: 'resource'; uri: string; sequence: number };
+  | { kind: 'list'; server: string; list: ListKind; sequence: number }
+  | { kind: 'resource'; uri: string; sequence: number };
 
 export interface ChangeListener {
   changed(change: Change): void;
@@ -33,7 +35,8 @@ const MAX_RESOURCES = 10_000;
 const STORE_TIMEOUT_MS = 10_000;
 
 export class ChangeLog {
-  readonly #lists = new Map<ListKind, { version: string; sequence: number }>();
+  /** By the subject of their changes. */
+  readonly #lists = new Map<string, { version: string; sequence: number }>();
   readonly #resources = new Map<string, number>();
   /** Changes of resources before this are not known. */
   #resourcesKnownFrom: number;
@@ -50,11 +53,15 @@ export class ChangeLog {
     this.#resourcesKnownFrom = position;
   }
 
-  static async start(log: EventLog): Promise<ChangeLog> {
+  /** @param servers the names of the MCP servers whose lists are followed */
+  static async start(log: EventLog, servers: Iterable<string>): Promise<ChangeLog> {
     const changes = new ChangeLog(log, await log.position());
-    for (const list of LIST_KINDS) {
-      const last = await log.last(listSubject(list));
-      if (last) changes.#lists.set(list, { version: versionOf(last), sequence: last.sequence });
+    for (const server of servers) {
+      for (const list of LIST_KINDS) {
+        const subject = listSubject(server, list);
+        const last = await log.last(subject);
+        if (last) changes.#lists.set(subject, { version: versionOf(last), sequence: last.sequence });
+      }
     }
     changes.#following = log.follow('mcp.changed.>', changes.#position, (event) => changes.#hear(event));
     return changes;
@@ -73,12 +80,12 @@ export class ChangeLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** What a stream has missed that was told everything up to `position`, oldest first. */
-  missedSince(position: number, subscriptions: Iterable<string>): Change[] {
+  /** What a stream of a server's session has missed that was told everything up to `position`, oldest first. */
+  missedSince(server: string, position: number, subscriptions: Iterable<string>): Change[] {
     const missed: Change[] = [];
     for (const list of LIST_KINDS) {
-      const sequence = this.#lists.get(list)?.sequence ?? 0;
-      if (sequence > position) missed.push({ kind: 'list', list, sequence });
+      const sequence = this.#lists.get(listSubject(server, list))?.sequence ?? 0;
+      if (sequence > position) missed.push({ kind: 'list', server, list, sequence });
     }
     for (const uri of subscriptions) {
       const sequence = this.#resources.get(uri) ?? (position < this.#resourcesKnownFrom ? this.#position : 0);
@@ -88,13 +95,14 @@ export class ChangeLog {
   }
 
   /** Stores that a list has this version now, unless that is what was stored last. */
-  async announce(list: ListKind, version: string): Promise<void> {
+  async announce(server: string, list: ListKind, version: string): Promise<void> {
+    const subject = listSubject(server, list);
     for (;;) {
-      const last = this.#lists.get(list);
+      const last = this.#lists.get(subject);
       if (last?.version === version) return;
       const data = Buffer.from(JSON.stringify({ version }));
-      const stored = await this.#store(listSubject(list), data, last?.sequence ?? 0);
-      this.#lists.set(list, { version: versionOf(stored), sequence: stored.sequence });
+      const stored = await this.#store(subject, data, last?.sequence ?? 0);
+      this.#lists.set(subject, { version: versionOf(stored), sequence: stored.sequence });
       // Another replica was first: with the same version, usually.
       if (stored.ours) return;
     }
@@ -109,20 +117,19 @@ export class ChangeLog {
   }
 
   #hear(event: StoredEvent): void {
-    const { sequence } = event;
-    const kind = event.subject.split('.')[2];
+    const { sequence, subject } = event;
+    const [, , kind, name = ''] = subject.split('.');
     if (kind === 'resource') {
       const { uri } = readJson<{ uri: string }>(event);
       this.#remember(uri, sequence);
       this.#tell({ kind, uri, sequence });
     } else if (kind === 'subscriptions') {
-      for (const listener of this.#listeners) listener.subscriptionsChanged(event.subject.split('.')[3]!);
+      for (const listener of this.#listeners) listener.subscriptionsChanged(name);
     } else {
-      const list = kind as ListKind;
-      if (sequence >= (this.#lists.get(list)?.sequence ?? 0)) {
-        this.#lists.set(list, { version: versionOf(event), sequence });
+      if (sequence >= (this.#lists.get(subject)?.sequence ?? 0)) {
+        this.#lists.set(subject, { version: versionOf(event), sequence });
       }
-      this.#tell({ kind: 'list', list, sequence });
+      this.#tell({ kind: 'list', server: name, list: kind as ListKind, sequence });
     }
     this.#position = sequence;
   }
@@ -159,8 +166,8 @@ export class ChangeLog {
   }
 }
 
-function listSubject(list: ListKind): string {
-  return `mcp.changed.${list}`;
+function listSubject(server: string, list: ListKind): string {
+  return server === '' ? `mcp.changed.${list}` : `mcp.changed.${list}.${server}`;
 }
 
 function versionOf(event: StoredEvent): string {

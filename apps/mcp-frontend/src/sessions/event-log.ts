@@ -18,7 +18,7 @@ import {
   onConnectionChange,
   readSubject,
 } from '@callboard/jetstream';
-import { HEADER, JSON_CONTENT_TYPE, LIVE_PREFIX } from '@callboard/envelope';
+import { HEADER, JSON_CONTENT_TYPE, LIVE_PREFIX, encodeToken } from '@callboard/envelope';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { errors, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -91,18 +91,19 @@ export class EventLog {
 
   /**
    * Stores a message when `after` is the last sequence of its subject (0: nothing is there yet). Returns what is stored at the
-   * subject now: ours, or what was there first.
+   * subject now: ours, or what was there first. What is of a tenant says so, to be found when the tenant is erased.
    * @throws PublishRefused, PublishTimeout
    */
   async store(
     subject: string,
     data: Uint8Array,
-    options: { after?: number; timeoutMs: number },
+    options: { after?: number; timeoutMs: number; tenantId?: string },
   ): Promise<StoredEvent & { ours: boolean }> {
     const after = options.after ?? 0;
     const header =
       headerLine(HEADER.contentType, JSON_CONTENT_TYPE) +
       headerLine(HEADER.msgId, `${subject}:${after}`) +
+      (options.tenantId === undefined ? '' : headerLine(HEADER.tenant, encodeToken(options.tenantId))) +
       headerLine(HEADER.expectedLastSubjectSequence, String(after));
     try {
       const ack = await this.#publisher.publish(subject, data, header, options.timeoutMs);

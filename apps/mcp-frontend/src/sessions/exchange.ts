@@ -86,7 +86,7 @@ export class Exchange {
     const data = Buffer.from(JSON.stringify(record));
     if (data.byteLength > MAX_EVENT_BYTES) throw new CallboardError('payload_too_large');
     try {
-      const { sequence } = await log.store(this.#subject(FACT.open), data, { timeoutMs: OPEN_TIMEOUT_MS });
+      const { sequence } = await log.store(this.#subject(FACT.open), data, this.#storing(OPEN_TIMEOUT_MS));
       return sequence;
     } catch (cause) {
       throw new CallboardError('unavailable', undefined, { retryAfterMs: 1_000, cause });
@@ -179,7 +179,7 @@ export class Exchange {
   async #store(fact: string, data: Uint8Array): Promise<void> {
     while (!this.#abandoned) {
       try {
-        const stored = await this.options.log.store(this.#subject(fact), data, { timeoutMs: EVENT_TIMEOUT_MS });
+        const stored = await this.options.log.store(this.#subject(fact), data, this.#storing(EVENT_TIMEOUT_MS));
         if (this.#abandoned) return;
         // Stored before by another replica: the client has it, or gets it, in its place.
         if (stored.sequence > this.#sent && stored.data.byteLength > 0) {
@@ -197,6 +197,10 @@ export class Exchange {
   #finish(): void {
     this.detach();
     this.#end();
+  }
+
+  #storing(timeoutMs: number) {
+    return { timeoutMs, tenantId: this.session.principal.tenantId };
   }
 
   #subject(fact: string): string {

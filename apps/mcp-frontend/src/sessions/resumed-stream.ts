@@ -126,6 +126,7 @@ export class ResumedStream {
     const claim = await log.store(factSubject(address, FACT.claim), Buffer.from(JSON.stringify(replicas.self)), {
       after: this.claimed?.sequence ?? 0,
       timeoutMs: CLAIM_TIMEOUT_MS,
+      tenantId: this.session.principal.tenantId,
     });
     this.claimed = claim;
     this.#server = readJson<ReplicaId>(claim);

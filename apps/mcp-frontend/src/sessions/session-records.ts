@@ -2,20 +2,22 @@
  * The records of 2025-era sessions, in the key-value bucket MCP_SESSIONS: what any replica must know to serve a session.
  *
  * The record decides, not a process: a session exists exactly while its record does (S1), so a DELETE anywhere ends it everywhere.
- * It belongs to one principal; for every other it does not exist (S2). It lives for `ttlMs` after its last use (S3). Every change is
+ * It belongs to one principal and one MCP server; for every other it does not exist (S2). It lives for `ttlMs` after its last use (S3). Every change is
  * compare-and-set, so a change cannot undo another, and none can bring back a session that was ended.
  */
 import { randomBytes } from 'node:crypto';
+import type { Identity, Principal } from '@callboard/access';
 import { CallboardError, type LogLevel } from '@callboard/envelope';
 import { BUCKET, KeyValueStore } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { Principal } from '../call.js';
 import { patiently } from './event-log.js';
 import type { ReplicaId } from './replicas.js';
 
 export interface SessionRecord {
-  principal: Principal;
+  principal: Identity;
+  /** The MCP server that it is of; absent for the one at `/mcp`. */
+  server?: string;
   /** The request that began the session, which every server that serves it is given first. */
   initialize: { jsonrpc: '2.0'; id: string | number; method: string; params?: Record<string, unknown> };
   protocol_version: string;
@@ -53,7 +55,14 @@ export class Session {
     readonly id: string,
     public record: SessionRecord,
     public revision: number,
+    /** Whoever makes the request that is served: what a credential allows may change during a session, whose it is may not. */
+    readonly principal: Principal,
   ) {}
+
+  /** The name of the MCP server that it is of. */
+  get server(): string {
+    return this.record.server ?? '';
+  }
 
   /** Can this client read an event without data? It came with 2025-11-25; older clients take it for a broken message. */
   get readsEmptyEvents(): boolean {
@@ -76,24 +85,25 @@ export class SessionRecords {
   }
 
   /** @throws CallboardError `overloaded` when there are too many */
-  async create(id: string, record: SessionRecord): Promise<Session> {
+  async create(id: string, record: SessionRecord, principal: Principal): Promise<Session> {
     await this.#checkRoom();
     const revision = await this.store.create(keyOf(id), encode(record), { ttlMs: this.limits.ttlMs });
     if (revision === undefined) throw new CallboardError('internal', 'A new session id was in use');
     this.#counted.sessions += 1;
-    return new Session(id, record, revision);
+    return new Session(id, record, revision, principal);
   }
 
-  /** The session, if it lives and belongs to this principal. */
-  async load(id: string, principal: Principal): Promise<Session | undefined> {
+  /** The session, if it lives, is of this MCP server and belongs to this principal. */
+  async load(id: string, principal: Principal, server: string): Promise<Session | undefined> {
     if (!SESSION_ID.test(id)) return undefined;
     const key = keyOf(id);
-    const entry = await patiently(async () => (await this.store.entry(key)) ?? this.store.latestEntry(key));
+    const entry = await patiently(() => this.store.entry(key));
     if (!entry) return undefined;
     const record = JSON.parse(Buffer.from(entry.value).toString()) as SessionRecord;
     const { tenantId, userId } = record.principal;
     if (tenantId !== principal.tenantId || userId !== principal.userId) return undefined;
-    return new Session(id, record, entry.revision);
+    if ((record.server ?? '') !== server) return undefined;
+    return new Session(id, record, entry.revision, principal);
   }
 
   /**
@@ -120,7 +130,7 @@ export class SessionRecords {
 
   /** @throws CallboardError `not_found` when the session was ended */
   async refresh(session: Session): Promise<void> {
-    const latest = await this.load(session.id, session.record.principal);
+    const latest = await this.load(session.id, session.principal, session.server);
     if (!latest) throw new CallboardError('not_found', 'Session not found');
     session.record = latest.record;
     session.revision = latest.revision;

@@ -12,7 +12,7 @@
  * are kept for an hour.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Catalog } from '@callboard/actions';
+import type { Principal } from '@callboard/access';
 import { CallboardError } from '@callboard/envelope';
 import type { Limit } from '@callboard/http';
 import type { Logger } from '@callboard/telemetry';
@@ -26,8 +26,7 @@ import {
 } from '@modelcontextprotocol/server';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { answerJson, answerRefusal, answerRpcError, readableId, type RequestId } from '../answers.js';
-import type { Principal } from '../call.js';
-import { RPC, toRpcError } from '../protocol-errors.js';
+import { RPC, toRpcError, type FaultReporter } from '../protocol-errors.js';
 import type { ServerOptions, ServerParts, SessionMemory } from '../server-factory.js';
 import { EVENT_URI_TEMPLATE, isEventUri, parseEventUri } from '../events/event-uri.js';
 import { ChangeLog } from './change-log.js';
@@ -40,7 +39,7 @@ import { ResumedStream, type ResumedParts } from './resumed-stream.js';
 import { Session, SessionRecords, newSessionId, newStreamId, type SessionRecord } from './session-records.js';
 import { SessionTransport } from './session-transport.js';
 import { SseStreams } from './sse-stream.js';
-import { StandaloneStreams, followCatalog } from './standalone-streams.js';
+import { StandaloneStreams, followLists } from './standalone-streams.js';
 
 export interface SessionOptions {
   /** A session that is not used for so long is gone. */
@@ -80,7 +79,9 @@ export interface SessionDeps {
   /** Stable name of this replica. */
   instance: string;
   createServer: (options: ServerOptions) => Server;
-  parts: ServerParts & { catalog: Pick<Catalog, 'view' | 'onChange'> };
+  /** What is behind each MCP server, by its name. */
+  servers: ReadonlyMap<string, ServerParts>;
+  report: FaultReporter;
   /** Requests of sessions that this replica runs. */
   requests: Limit;
   /** Streams that its clients have open with GET. */
@@ -97,6 +98,12 @@ const BAD_REQUEST = -32000;
 /** How often it is looked whether those who run what clients here wait for are still there. */
 const CHECK_MS = 1_000;
 const MAX_URI_CHARS = 2_048;
+
+/** Who makes a request, and of which MCP server. */
+interface Caller {
+  principal: Principal;
+  server: string;
+}
 
 /** What a router is made of; one of each for the process. */
 interface Parts {
@@ -133,26 +140,27 @@ export class SessionRouter {
       onError: this.#warn,
     };
     this.#checking = setInterval(() => this.#resumed.forEach((stream) => void stream.check()), CHECK_MS).unref();
-    this.#unfollow = followCatalog(deps.parts.catalog, changes, this.#warn);
+    const unfollow = [...deps.servers.values()].map((behind) => followLists(behind, changes, this.#warn));
+    this.#unfollow = () => unfollow.forEach((end) => end());
     replicas.answer = (question) => this.#answerReplica(question);
   }
 
   static async start(deps: SessionDeps): Promise<SessionRouter> {
-    const { nc, instance, parts } = deps;
+    const { nc, instance, servers, report } = deps;
     const options = { ...SESSION_DEFAULTS, ...deps.options };
     const { retryMs } = options;
     const onError = warner(deps.log);
     const log = await EventLog.open(nc);
     const records = await SessionRecords.open(nc, options);
-    const changes = await ChangeLog.start(log);
+    const changes = await ChangeLog.start(log, servers.keys());
     const sse = new SseStreams(options);
     const replicas = await Replicas.join(nc, instance, options, onError);
-    const exchangeParts = { log, replicas, report: parts.report, requests: deps.requests, onError };
+    const exchangeParts = { log, replicas, report, requests: deps.requests, onError };
     const exchanges = new Exchanges(exchangeParts, options.maxRunningPerSession);
     const standalone = new StandaloneStreams({
       ...{ changes, records, replicas, retryMs, onError },
       streams: sse,
-      events: parts.events,
+      servers,
     });
     return new SessionRouter(deps, options, { log, records, changes, replicas, exchanges, sse, standalone });
   }
@@ -163,8 +171,10 @@ export class SessionRouter {
   }
 
   /** Answers one request that has passed the edge. `body` is the parsed message of a POST. */
-  serve(req: IncomingMessage, res: ServerResponse, principal: Principal, body?: unknown): void {
-    this.#serve(req, res, principal, body).catch((error: unknown) => this.#fault(res, error, readableId(body)));
+  serve(req: IncomingMessage, res: ServerResponse, principal: Principal, server: string, body?: unknown): void {
+    this.#serve(req, res, { principal, server }, body).catch((error: unknown) =>
+      this.#fault(res, error, readableId(body)),
+    );
   }
 
   /** Lets go of everything in order: clients come back to another replica, which carries on. */
@@ -182,19 +192,19 @@ export class SessionRouter {
     log.close();
   }
 
-  async #serve(req: IncomingMessage, res: ServerResponse, principal: Principal, body: unknown): Promise<void> {
+  async #serve(req: IncomingMessage, res: ServerResponse, caller: Caller, body: unknown): Promise<void> {
     if (this.#draining) throw new CallboardError('unavailable', 'This replica is stopping', { retryAfterMs: 1_000 });
     switch (req.method) {
       case 'POST':
-        return this.#post(req, res, principal, body);
+        return this.#post(req, res, caller, body);
       case 'GET':
-        return this.#get(req, res, principal);
+        return this.#get(req, res, caller);
       default:
-        return this.#delete(req, res, principal);
+        return this.#delete(req, res, caller);
     }
   }
 
-  async #post(req: IncomingMessage, res: ServerResponse, principal: Principal, body: unknown): Promise<void> {
+  async #post(req: IncomingMessage, res: ServerResponse, caller: Caller, body: unknown): Promise<void> {
     const id = readableId(body);
     if (!accepts(req, 'application/json') || !accepts(req, 'text/event-stream')) {
       return refuse(res, 406, 'Accept must list both application/json and text/event-stream', { id });
@@ -202,8 +212,8 @@ export class SessionRouter {
     const message = readMessage(body);
     if (!message) return refuse(res, 400, 'Not a JSON-RPC message', { id, code: RPC.invalidRequest });
     const isInitialize = 'method' in message && message.method === 'initialize';
-    if (isInitialize && !header(req, 'mcp-session-id')) return this.#initialize(req, res, principal, message);
-    const session = await this.#findSession(req, res, principal, id);
+    if (isInitialize && !header(req, 'mcp-session-id')) return this.#initialize(req, res, caller, message);
+    const session = await this.#findSession(req, res, caller, id);
     if (!session) return;
     if (isInitialize) return refuse(res, 400, 'The session is initialized already', { id, code: RPC.invalidRequest });
     if (!isJSONRPCRequest(message)) {
@@ -216,9 +226,9 @@ export class SessionRouter {
     }
   }
 
-  async #get(req: IncomingMessage, res: ServerResponse, principal: Principal): Promise<void> {
+  async #get(req: IncomingMessage, res: ServerResponse, caller: Caller): Promise<void> {
     if (!accepts(req, 'text/event-stream')) return refuse(res, 406, 'Accept must list text/event-stream');
-    const session = await this.#findSession(req, res, principal);
+    const session = await this.#findSession(req, res, caller);
     if (!session) return;
     const { streams } = this.deps;
     if (!streams.tryTake()) throw streams.refusal();
@@ -236,8 +246,8 @@ export class SessionRouter {
     this.#resume(res, session, position, found);
   }
 
-  async #delete(req: IncomingMessage, res: ServerResponse, principal: Principal): Promise<void> {
-    const session = await this.#findSession(req, res, principal);
+  async #delete(req: IncomingMessage, res: ServerResponse, caller: Caller): Promise<void> {
+    const session = await this.#findSession(req, res, caller);
     if (!session) return;
     // First of all: from here on no replica finds it.
     await this.parts.records.remove(session);
@@ -249,7 +259,7 @@ export class SessionRouter {
   async #findSession(
     req: IncomingMessage,
     res: ServerResponse,
-    principal: Principal,
+    { principal, server }: Caller,
     id: RequestId | null = null,
   ): Promise<Session | undefined> {
     const { records } = this.parts;
@@ -260,28 +270,23 @@ export class SessionRouter {
       const known = SUPPORTED_PROTOCOL_VERSIONS.join(', ');
       return refuse(res, 400, `MCP-Protocol-Version must be one of ${known}`, { id });
     }
-    const session = await records.load(sessionId, principal);
+    const session = await records.load(sessionId, principal, server);
     if (!session) return refuse(res, 404, 'Session not found', { id, code: SESSION_NOT_FOUND });
     records.touch(session).catch(this.#warn);
     return session;
   }
 
-  async #initialize(
-    req: IncomingMessage,
-    res: ServerResponse,
-    principal: Principal,
-    message: JSONRPCMessage,
-  ): Promise<void> {
+  async #initialize(req: IncomingMessage, res: ServerResponse, caller: Caller, message: JSONRPCMessage): Promise<void> {
     if (!isInitializeRequest(message)) {
       return refuse(res, 400, 'Invalid params for initialize', { id: readableId(message), code: RPC.invalidParams });
     }
     const request = message as JSONRPCRequest;
     const id = newSessionId();
-    const session = new Session(id, newRecord(principal, request, this.parts.changes.position), 0);
+    const session = new Session(id, newRecord(caller, request, this.parts.changes.position), 0, caller.principal);
     const response = await this.#ask(req, session, request);
     if (!('result' in response)) return answerJson(res, 400, JSON.stringify(response));
     session.record.protocol_version = String(response.result['protocolVersion']);
-    await this.parts.records.create(id, session.record);
+    await this.parts.records.create(id, session.record, caller.principal);
     answerJson(res, 200, JSON.stringify(response), { 'Mcp-Session-Id': id });
   }
 
@@ -357,8 +362,9 @@ export class SessionRouter {
     isCancelled: () => boolean,
     served: { stream: string; takenOver: boolean },
   ): Server {
-    const { createServer, parts } = this.deps;
-    const { principal } = session.record;
+    const { createServer } = this.deps;
+    const parts = this.#partsOf(session);
+    const { principal } = session;
     return createServer({
       era: 'legacy',
       principal,
@@ -369,8 +375,14 @@ export class SessionRouter {
     });
   }
 
+  /** A session is found only at the server that it is of, so the server is there. */
+  #partsOf({ server }: Session): ServerParts {
+    return this.deps.servers.get(server)!;
+  }
+
   #memoryOf(session: Session, served: { stream: string; takenOver: boolean }): SessionMemory {
     const { records, changes } = this.parts;
+    const { events, server } = this.#partsOf(session);
     const subscriptions = async (change: (uris: Set<string>) => void) => {
       const changed = await records.change(session, (record) => {
         const uris = new Set(record.subscriptions);
@@ -380,7 +392,7 @@ export class SessionRouter {
         }
         if (uris.size === record.subscriptions.length) return false;
         record.subscriptions = [...uris];
-        record.events_since = positionsOf(record, this.deps.parts.events.position);
+        record.events_since = positionsOf(record, events.position);
         return true;
       });
       if (changed) await changes.subscriptionsChanged(session.id);
@@ -392,7 +404,7 @@ export class SessionRouter {
       },
       subscribe: async (uri) => {
         if (uri.length > MAX_URI_CHARS) throw new CallboardError('invalid_arguments', 'The URI is too long');
-        if (isEventUri(uri) && !parseEventUri(uri)) {
+        if (isEventUri(uri) && !(server.spec.events && parseEventUri(uri))) {
           throw new CallboardError('invalid_arguments', `The URI is none of events: ${EVENT_URI_TEMPLATE}`);
         }
         await subscriptions((uris) => uris.add(uri));
@@ -468,7 +480,7 @@ export class SessionRouter {
       this.#warn(error);
       answerRefusal(res, new CallboardError('unavailable', undefined, { retryAfterMs: 1_000 }), { id });
     } else {
-      answerRpcError(res, 500, id, toRpcError(error, this.deps.parts.report));
+      answerRpcError(res, 500, id, toRpcError(error, this.deps.report));
     }
   }
 }
@@ -481,10 +493,12 @@ function positionsOf({ subscriptions, events_since: before = {} }: SessionRecord
   return Object.fromEntries(subscriptions.filter(isEventUri).map((uri) => [uri, before[uri] ?? now]));
 }
 
-function newRecord(principal: Principal, initialize: JSONRPCRequest, position: number): SessionRecord {
+function newRecord({ principal, server }: Caller, initialize: JSONRPCRequest, position: number): SessionRecord {
+  const { tenantId, userId } = principal;
   const now = Date.now();
   return {
-    principal,
+    principal: { tenantId, userId },
+    ...(server !== '' && { server }),
     initialize: initialize as SessionRecord['initialize'],
     protocol_version: '',
     created_at: new Date(now).toISOString(),

@@ -2,11 +2,13 @@
  * For specs of sessions: replicas of the session layer on real ports, a real broker between them, and a runner whose actions the
  * test holds in its hand.
  */
+import { HIDDEN_SAGAS } from '../sagas/saga-resources.js';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { ANONYMOUS, ServerSpec } from '@callboard/access';
 import { ActionSet, Announcer, Catalog, type ActionContext, type ActionReturn } from '@callboard/actions';
 import { actionId, parseEnvelope, type JsonObject, type Progress } from '@callboard/envelope';
 import { Limit } from '@callboard/http';
@@ -21,10 +23,11 @@ import {
 } from '@callboard/jetstream';
 import { createLogger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { Principal } from '../call.js';
 import { StateSeal } from '../input-rounds.js';
+import { McpServer } from '../mcp-server.js';
 import { createServer } from '../server-factory.js';
 import { patiently } from './event-log.js';
+import { openAccess } from '../spec-access.js';
 import { startEvents } from '../events/spec-events.js';
 import { startInvoker } from '../spec-invoker.js';
 import { SessionRouter, type SessionOptions } from './session-router.js';
@@ -94,8 +97,6 @@ export async function startSpecRunner(nats: SpecNats, actions: ActionSet): Promi
   };
 }
 
-export const ANONYMOUS: Principal = { tenantId: 'default', userId: 'user:local/anonymous' };
-
 export interface SpecReplica {
   readonly url: string;
   readonly router: SessionRouter;
@@ -121,14 +122,17 @@ export async function startReplica(
   const catalog = new Catalog(await KeyValueStore.open(nc, BUCKET.actions), () => undefined);
   await catalog.start();
   const events = await startEvents(nc);
-  const { commands, invoker, tasks } = await startInvoker(nc, { instance, events: events.calls });
+  const { commands, invoker, tasks, audit } = await startInvoker(nc, { instance, events: events.calls });
   const parts = {
-    catalog,
+    server: new McpServer(new ServerSpec(''), catalog),
+    access: (await openAccess()).access,
     invoker,
     tasks,
     events: events.resources,
+    sagas: HIDDEN_SAGAS,
     eventsExtension: undefined,
     seal: new StateSeal(SECRET),
+    audit,
     report: ({ error }: { error: unknown }) => log.error({ err: error }, 'fault'),
   };
   const log = createLogger('mcp-frontend', instance);
@@ -136,7 +140,8 @@ export async function startReplica(
     nc,
     instance,
     createServer,
-    parts,
+    servers: new Map([['', parts]]),
+    report: parts.report,
     requests: new Limit('session requests', maxRequests, 1_000),
     streams: new Limit('session streams', maxStreams, 1_000),
     log,
@@ -148,11 +153,12 @@ export async function startReplica(
     req.on('end', () => {
       const { 'x-spec-tenant': tenant, 'x-spec-user': user } = req.headers;
       const principal = {
+        ...ANONYMOUS,
         tenantId: typeof tenant === 'string' ? tenant : ANONYMOUS.tenantId,
         userId: typeof user === 'string' ? user : ANONYMOUS.userId,
       };
       const text = Buffer.concat(chunks).toString();
-      router.serve(req, res, principal, text === '' ? undefined : JSON.parse(text));
+      router.serve(req, res, principal, '', text === '' ? undefined : JSON.parse(text));
     });
   });
   const url = `http://127.0.0.1:${await listen(http)}/mcp`;

@@ -10,17 +10,17 @@
  * was closed.
  *
  * Resources of events are told from EVENTS itself: far too much happens there to store it again. The ids of the stream say how far that
- * was told. What is not known then is told once as updated: a client may be told too often, and never too little.
+ * was told. What is not known then is told once as updated: a client may be told too often, and never too little. So is every saga that a
+ * session subscribed to, whenever its stream is opened.
  */
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Catalog, CatalogView } from '@callboard/actions';
 import { fingerprint } from '@callboard/envelope';
-import { Listing } from '../listing.js';
 import { type Change, type ChangeLog, type ListKind } from './change-log.js';
+import { isOurUri, type Listing } from '../listing.js';
+import type { McpServer } from '../mcp-server.js';
 import type { ServerParts } from '../server-factory.js';
-import { isEventUri } from '../events/event-uri.js';
-import { EventWatches, type Reached } from '../events/event-watches.js';
+import { ResourceWatches, type Reached } from '../resource-watches.js';
 import { eventId, type StreamPosition } from './exchange.js';
 import type { ReplicaId, Replicas } from './replicas.js';
 import type { Session, SessionRecord, SessionRecords } from './session-records.js';
@@ -38,7 +38,7 @@ export interface StandaloneParts {
   records: SessionRecords;
   replicas: Replicas;
   streams: SseStreams;
-  events: ServerParts['events'];
+  servers: ReadonlyMap<string, ServerParts>;
   retryMs: number;
   onError: (error: unknown) => void;
 }
@@ -146,7 +146,8 @@ class StandaloneStream implements Reached {
   #reading = 0;
   readonly #settling = new Map<ListKind, number>();
   #settled: NodeJS.Timeout | undefined;
-  readonly #watches: EventWatches;
+  readonly #watches: ResourceWatches;
+  readonly #server: McpServer;
 
   constructor(
     private readonly session: Session,
@@ -157,15 +158,17 @@ class StandaloneStream implements Reached {
     private events: number | undefined,
     private readonly parts: StandaloneParts,
   ) {
-    this.#watches = new EventWatches(parts.events, session.record.principal, this);
+    const served = parts.servers.get(session.server)!;
+    this.#server = served.server;
+    this.#watches = new ResourceWatches(served.events, served.sagas, session.principal, this);
   }
 
   start(changes: ChangeLog): void {
     const { readsEmptyEvents, record } = this.session;
     if (readsEmptyEvents) this.sse.prime(this.#eventId(this.position), this.parts.retryMs);
-    const others = record.subscriptions.filter((uri) => !isEventUri(uri));
-    changes.missedSince(this.position, others).forEach((change) => this.tell(change));
-    this.#followEvents();
+    const others = record.subscriptions.filter((uri) => !isOurUri(uri));
+    changes.missedSince(this.session.server, this.position, others).forEach((change) => this.tell(change));
+    this.#followOurs();
     this.sse.onKeepAlive = () => void this.parts.records.touch(this.session).catch(() => this.sse.end());
   }
 
@@ -173,9 +176,10 @@ class StandaloneStream implements Reached {
     if (this.#held) this.#held.push(change);
     else if (change.sequence <= this.position) return;
     else if (change.kind === 'list') {
+      if (change.server !== this.session.server) return;
       this.#settling.set(change.list, change.sequence);
       this.#settled ??= setTimeout(() => this.#tellLists(), SETTLE_MS);
-    } else if (this.session.record.subscriptions.includes(change.uri)) {
+    } else if (this.session.record.subscriptions.includes(change.uri) && this.#server.tells(change.uri)) {
       // In the order of the log: what settles was before this.
       this.#tellLists();
       this.#send(change.sequence, 'resources/updated', { uri: change.uri });
@@ -196,7 +200,7 @@ class StandaloneStream implements Reached {
         const held = this.#held ?? [];
         this.#held = undefined;
         for (const change of held) this.tell(change);
-        this.#followEvents();
+        this.#followOurs();
       });
   }
 
@@ -216,7 +220,7 @@ class StandaloneStream implements Reached {
     }
   }
 
-  #followEvents(): void {
+  #followOurs(): void {
     const { subscriptions, events_since: since = {} } = this.session.record;
     const told = this.events;
     this.#watches.follow(subscriptions, (uri) => Math.max(since[uri] ?? 0, told ?? 0));
@@ -242,22 +246,23 @@ class StandaloneStream implements Reached {
   }
 }
 
-/** Tells the change log of every new version of a list, from the registry as this replica sees it. Returns a function that ends it. */
-export function followCatalog(
-  catalog: Pick<Catalog, 'view' | 'onChange'>,
+/** Tells the change log of every new version of a list of an MCP server, from the registry as this replica sees it. Returns a function that ends it. */
+export function followLists(
+  { server, access }: Pick<ServerParts, 'server' | 'access'>,
   changes: ChangeLog,
   onError: (error: unknown) => void,
 ): () => void {
   let announcing: Promise<void> = Promise.resolve();
-  let latest: CatalogView | undefined = catalog.view;
-  const announce = async (view: CatalogView) => {
-    const listing = Listing.of(view);
+  let latest: { listing: Listing; digest: string } | undefined;
+  const announce = async (what: { listing: Listing; digest: string }) => {
+    const { listing, digest } = what;
+    const { tools, prompts, resources, resourceTemplates } = listing;
     // Until it is stored, or no longer true.
-    while (latest === view) {
+    while (latest === what) {
       try {
-        await changes.announce('tools', fingerprint(listing.tools));
-        await changes.announce('prompts', fingerprint(listing.prompts));
-        await changes.announce('resources', fingerprint([listing.resources, listing.resourceTemplates]));
+        await changes.announce(server.name, 'tools', fingerprint([tools, digest]));
+        await changes.announce(server.name, 'prompts', fingerprint([prompts, digest]));
+        await changes.announce(server.name, 'resources', fingerprint([resources, resourceTemplates, digest]));
         return;
       } catch (error) {
         onError(error);
@@ -265,15 +270,17 @@ export function followCatalog(
       }
     }
   };
-  const onChange = (view: CatalogView) => {
-    latest = view;
-    // One after the other: an older view must not overtake a newer one.
-    announcing = announcing.then(() => announce(view));
+  const onChange = () => {
+    // Who is shown what of it, policies say.
+    const what = { listing: server.listing, digest: access.digest };
+    latest = what;
+    // One after the other: an older list must not overtake a newer one.
+    announcing = announcing.then(() => announce(what));
   };
-  onChange(catalog.view);
-  const unfollow = catalog.onChange(onChange);
+  onChange();
+  const unfollow = [server.onChange(onChange), access.onChange(onChange)];
   return () => {
     latest = undefined;
-    unfollow();
+    for (const end of unfollow) end();
   };
 }

@@ -65,7 +65,7 @@ export class DigestKeeper {
 
   /** When it is due, where an attempt before has kept it. */
   async kept(rule: BudgetRule, spending: Spending, correlationId: string): Promise<Date | undefined> {
-    const entry = await this.store.latestEntry(keyOf(rule, spending));
+    const entry = await this.store.entry(keyOf(rule, spending));
     const digest = entry && read(entry.value);
     const isKept = digest?.items.some((item) => item.correlation_id === correlationId);
     return isKept ? new Date(digest!.due_at) : undefined;
@@ -76,7 +76,7 @@ export class DigestKeeper {
     const key = keyOf(rule, spending);
     const item = itemOf(correlationId, spending.notification.payload);
     for (;;) {
-      const entry = await this.store.latestEntry(key);
+      const entry = await this.store.entry(key);
       const before = entry && read(entry.value);
       if (before?.items.some((kept) => kept.correlation_id === correlationId)) return new Date(before.due_at);
       const digest = withItem(before, item, rule, spending, Date.now() + retryAfterMs);
@@ -138,7 +138,7 @@ export class DigestKeeper {
 
   /** Of those who try at once, one gets it. */
   async #claim(key: string): Promise<Digest | undefined> {
-    const entry = await this.store.latestEntry(key);
+    const entry = await this.store.entry(key);
     if (!entry) return undefined;
     const digest = read(entry.value);
     const now = Date.now();
@@ -150,7 +150,7 @@ export class DigestKeeper {
   /** What came meanwhile stays. */
   async #settle(key: string, change: (now: Digest) => Digest): Promise<void> {
     for (;;) {
-      const entry = await this.store.latestEntry(key);
+      const entry = await this.store.entry(key);
       if (!entry) return;
       const digest = change(read(entry.value));
       const revision = await this.#write(key, digest, entry.revision);

@@ -1,11 +1,13 @@
 /**
- * What one connected client is told of the events that it subscribed to as resources: that a URI was updated, no more. Of each URI one
- * notification waits at most, however many events come and however slowly the client reads; it reads all of them afterwards.
+ * What one connected client is told of the events and sagas that it subscribed to as resources: that a URI was updated, no more. Of each URI
+ * one notification waits at most, however much happens and however slowly the client reads; it reads all of it afterwards.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Principal } from '../call.js';
-import type { EventResources } from './event-resources.js';
-import { isEventUri } from './event-uri.js';
+import type { Principal } from '@callboard/access';
+import type { EventResources } from './events/event-resources.js';
+import { isEventUri } from './events/event-uri.js';
+import { isOurUri } from './listing.js';
+import type { SagaResources } from './sagas/saga-resources.js';
 
 /** A client that reads at once is told of one URI so often at most. */
 const PACE_MS = 100;
@@ -18,7 +20,7 @@ export interface Reached {
   updated(uris: string[], position: number): void;
 }
 
-export class EventWatches {
+export class ResourceWatches {
   readonly #watches = new Map<string, () => void>();
   readonly #pending = new Set<string>();
   #telling = false;
@@ -26,13 +28,14 @@ export class EventWatches {
 
   constructor(
     private readonly events: Pick<EventResources, 'mayHaveSince' | 'position' | 'told' | 'watch'>,
+    private readonly sagas: Pick<SagaResources, 'watch'>,
     private readonly principal: Principal,
     private readonly client: Reached,
   ) {}
 
-  /** Follows exactly the URIs of events among these. `since` tells what was told, of one that was not followed before. */
+  /** Follows exactly the URIs of events and of sagas among these. `since` tells what was told of events that were not followed before. */
   follow(uris: Iterable<string>, since: (uri: string) => number | undefined): void {
-    const wanted = new Set([...uris].filter(isEventUri));
+    const wanted = new Set([...uris].filter(isOurUri));
     for (const [uri, end] of this.#watches) {
       if (wanted.has(uri)) continue;
       end();
@@ -41,9 +44,13 @@ export class EventWatches {
     }
     for (const uri of wanted) {
       if (this.#closed || this.#watches.has(uri)) continue;
+      const onUpdated = () => this.#updated(uri);
+      if (!isEventUri(uri)) {
+        this.#watches.set(uri, this.sagas.watch(this.principal, uri, onUpdated));
+        continue;
+      }
       // Listens before it looks back: nothing comes in between.
-      const end = this.events.watch(this.principal, uri, () => this.#updated(uri));
-      this.#watches.set(uri, end);
+      this.#watches.set(uri, this.events.watch(this.principal, uri, onUpdated));
       if (this.events.mayHaveSince(this.principal, uri, since(uri))) this.#updated(uri);
     }
   }
@@ -66,7 +73,7 @@ export class EventWatches {
       const uris = [...this.#pending];
       this.#pending.clear();
       this.client.updated(uris, this.events.position);
-      for (const _ of uris) this.events.told();
+      for (const uri of uris) if (isEventUri(uri)) this.events.told();
       await delay(PACE_MS, undefined, { ref: false });
     }
     this.#telling = false;
