@@ -3,7 +3,7 @@
  * outside, one that takes none, and one that returns a text, to who waits for it or as a task.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ActionSet, defineAction } from '@callboard/actions';
+import { ActionError, ActionSet, defineAction } from '@callboard/actions';
 import { z } from 'zod';
 
 /** How long one command takes, here and in the baseline. */
@@ -36,5 +36,14 @@ export const actions = new ActionSet([
     input: z.object({ n: z.number().int() }),
     attributes: { destructive: false, open_world: false },
     run: ({ n }) => String(n),
+  }),
+  defineAction({
+    id: 'bench.refuse',
+    description: 'Fails, for good.',
+    input: z.object({ n: z.number().int() }),
+    attributes: { destructive: false, open_world: false },
+    run: () => {
+      throw new ActionError('refused');
+    },
   }),
 ]);

@@ -14,7 +14,7 @@ import { measurementOf, type LoopReport } from './load/closed-loop.js';
 import type { LoadOrder } from './load/http-load.js';
 import { compare } from './rounds.js';
 
-const CALLERS = [1, 32];
+const CALLERS = [1, 8, 32];
 const ROUNDS = 5;
 const WARM_UP_MS = 5_000;
 const ANSWER_MS = 120_000;

@@ -21,6 +21,8 @@ export interface Comparison {
   ratio: Spread;
   added_p50_ms?: Spread;
   added_p99_ms?: Spread;
+  /** Candidate to baseline, p99, round by round. */
+  p99_ratio?: Spread;
   /** Share of the machine that others used meanwhile, at worst. */
   others?: number;
 }
@@ -31,6 +33,8 @@ export interface BenchResult {
   comparisons: Comparison[];
   /** What came out wrong: lost, out of order, another's answer. Empty, or the run has failed. */
   wrong: string[];
+  /** What is not a comparison, as lines of text. */
+  details: string[];
   /** Sides that are not there on this machine, and what would bring them. */
   notMeasured: string[];
   probes: { before: Probe; after: Probe };
@@ -42,6 +46,10 @@ export interface BenchContext {
   natsServer: string;
   /** Few and short measurements: shows that everything works, not how fast. */
   quick: boolean;
+  /** How many records the bench of the ledger writes; absent for its own number. */
+  records?: number;
+  /** How often it tampers with them in each way. */
+  tamperings: number;
   patience: Patience;
   say(line: string): void;
 }
@@ -49,7 +57,9 @@ export interface BenchContext {
 export interface Bench {
   name: string;
   title: string;
-  run(context: BenchContext): Promise<{ comparisons: Comparison[]; wrong: string[]; notMeasured?: string[] }>;
+  run(
+    context: BenchContext,
+  ): Promise<{ comparisons: Comparison[]; wrong: string[]; notMeasured?: string[]; details?: string[] }>;
 }
 
 /** One measurement of one side. */

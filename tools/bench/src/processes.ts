@@ -24,7 +24,17 @@ export function cpuMsOfEach(pids: { [name: string]: number }): { [name: string]:
   return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpuMsOf(pid) ?? NaN]));
 }
 
-/** The same of a process and all its living descendants together, for servers that are several processes. */
+/** What a process has in memory now. */
+export function rssBytesOf(pid: number): number | undefined {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The processor time of a process and all its living descendants together, for servers that are several processes. */
 export function cpuMsOfTree(root: number): number {
   const processes = readAll();
   let sum = 0;

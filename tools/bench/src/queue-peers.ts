@@ -1,52 +1,17 @@
-/**
- * The queues that Callboard is measured beside: servers of their own in throw-away folders, from the binaries that are installed here
- * (Debian's packages, or whatever is on PATH), and Node packages of one exact version in `peers`. What is not there is said, and has
- * no ratio.
- */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readdirSync, realpathSync } from 'node:fs';
-import { appendFile, chown, mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
-import { delimiter, dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+/** The queues that Callboard is measured beside. */
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { BenchContext } from './bench.js';
+import { startPeer, type Peer, type RunningPeer } from './beside-peers.js';
 import { Child } from './child.js';
-import type { RunningQueue } from './queue.js';
+import { NotThere, PEERS_FOLDER, Server, freePort, onPath, requirePackages, startPostgres } from './peer-servers.js';
 
-const HERE = new URL('../peers/', import.meta.url);
-const DEBIAN_POSTGRES = '/usr/lib/postgresql';
-const START_MS = 30_000;
-const STOP_MS = 10_000;
-const POLL_MS = 50;
-
-/** Something that a peer needs is not on this machine. */
-export class NotThere extends Error {}
-
-export interface Peer {
-  name: string;
-  /** @throws NotThere saying what is missing. */
-  start(context: BenchContext): Promise<RunningQueue>;
-}
-
-export const PEERS: Peer[] = [
+export const QUEUE_PEERS: Peer[] = [
   { name: 'BullMQ', start: startBullMq },
   { name: 'graphile-worker', start: startGraphileWorker },
 ];
 
-/** Installs the peers' packages from their lock file, once. Where that fails they are not there, and each start says so. */
-export async function installPeers(say: (line: string) => void): Promise<void> {
-  if (packagesAreThere()) return;
-  say('  installing the peers of this bench (once)');
-  const npm = spawn('npm', ['ci', '--no-progress', '--loglevel=error'], { cwd: HERE, stdio: 'inherit' });
-  await new Promise((resolve) => npm.once('error', resolve).once('exit', resolve));
-}
-
-function packagesAreThere(): boolean {
-  return existsSync(new URL('node_modules/.package-lock.json', HERE));
-}
-
-async function startBullMq({ directory }: BenchContext): Promise<RunningQueue> {
+async function startBullMq({ directory }: BenchContext): Promise<RunningPeer> {
   requirePackages();
   const binary = onPath('redis-server');
   if (!binary) throw new NotThere('there is no redis-server on PATH (Debian: apt-get install redis-server)');
@@ -66,169 +31,27 @@ async function startBullMq({ directory }: BenchContext): Promise<RunningQueue> {
   return withProcesses('BullMQ', server, 'bullmq', { BENCH_REDIS_PORT: String(port) }, 'SIGTERM');
 }
 
-async function startGraphileWorker({ directory }: BenchContext): Promise<RunningQueue> {
+async function startGraphileWorker(context: BenchContext): Promise<RunningPeer> {
   requirePackages();
-  const bin = postgresBin();
-  if (!bin)
-    throw new NotThere('there is no PostgreSQL on PATH or in /usr/lib/postgresql (Debian: apt-get install postgresql)');
-  const user = userForPostgres();
-  // Beside the bench's own folder, which only its user may enter.
-  const dataDir = await mkdtemp(join(dirname(directory), 'callboard-bench-postgres-'));
-  if (user) await chown(dataDir, user.uid, user.gid);
-  const remove = () => rm(dataDir, { recursive: true, force: true });
-  try {
-    return await startPostgres(dataDir, bin, user, remove);
-  } catch (error) {
-    await remove();
-    throw error;
-  }
-}
-
-async function startPostgres(
-  dataDir: string,
-  bin: string,
-  user: { uid: number; gid: number } | undefined,
-  remove: () => Promise<void>,
-): Promise<RunningQueue> {
-  const cluster = join(dataDir, 'cluster');
-  const as = { ...user, cwd: dataDir };
-  const initdb = ['-D', cluster, '-A', 'trust', '-U', 'postgres', '--no-sync'];
-  execFileSync(join(bin, 'initdb'), initdb, { ...as, stdio: 'ignore' });
-  const port = await freePort();
-  const settings = [
-    `listen_addresses = '127.0.0.1'`,
-    `port = ${port}`,
-    `unix_socket_directories = ''`,
-    // Room, so that neither memory nor checkpoints are what is measured. fsync and synchronous_commit are on by default.
-    'max_connections = 100',
-    `shared_buffers = '1GB'`,
-    `max_wal_size = '4GB'`,
-    `checkpoint_timeout = '30min'`,
-  ];
-  await appendFile(join(cluster, 'postgresql.conf'), `\n${settings.join('\n')}\n`);
-  const server = await Server.start('postgres', join(bin, 'postgres'), ['-D', cluster], port, as);
-  const env = { BENCH_DATABASE_URL: `postgresql://postgres@127.0.0.1:${port}/postgres` };
-  return withProcesses('graphile-worker', server, 'graphile', env, 'SIGINT', remove);
+  const { server, url, remove } = await startPostgres(context);
+  return withProcesses('graphile-worker', server, 'graphile', { BENCH_DATABASE_URL: url }, 'SIGINT', remove);
 }
 
 /** The worker first: it also makes what it needs in the database. */
-async function withProcesses(
+function withProcesses(
   name: string,
   server: Server,
   kind: string,
   env: NodeJS.ProcessEnv,
   stopSignal: NodeJS.Signals,
   remove: () => Promise<void> = async () => undefined,
-): Promise<RunningQueue> {
-  const children: Child<unknown>[] = [];
-  const stop = async () => {
-    for (const child of children.reverse()) await child.stop();
-    await server.stop(stopSignal);
-    await remove();
-  };
-  try {
-    const worker = await Child.start(`the worker of ${name}`, new URL(`${kind}-worker.mjs`, HERE), env);
-    children.push(worker);
-    const producer = await Child.start(`the producer of ${name}`, new URL(`${kind}-producer.mjs`, HERE), env);
-    children.push(producer);
-    return { name, producer, processes: { [server.name]: [server.pid], worker: [worker.pid] }, stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
-
-/** A server of a peer, ready when it takes connections. */
-class Server {
-  private constructor(
-    readonly name: string,
-    private readonly process: ChildProcess,
-  ) {}
-
-  static async start(
-    name: string,
-    binary: string,
-    args: string[],
-    port: number,
-    options: { uid?: number; gid?: number; cwd?: string } = {},
-  ): Promise<Server> {
-    const started = spawn(binary, args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
-    let output = '';
-    started.stderr!.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-10_000)));
-    const server = new Server(name, started);
-    const deadline = Date.now() + START_MS;
-    while (!(await takesConnections(port))) {
-      if (started.exitCode !== null || Date.now() > deadline) {
-        await server.stop('SIGKILL');
-        throw new Error(`${name} did not start; it said:\n${output}`);
-      }
-      await sleep(POLL_MS);
-    }
-    return server;
-  }
-
-  get pid(): number {
-    return this.process.pid!;
-  }
-
-  async stop(signal: NodeJS.Signals): Promise<void> {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
-    const exited = once(this.process, 'exit');
-    this.process.kill(signal);
-    const late = setTimeout(() => this.process.kill('SIGKILL'), STOP_MS);
-    await exited;
-    clearTimeout(late);
-  }
-}
-
-function requirePackages(): void {
-  if (!packagesAreThere()) throw new NotThere('its packages are not installed (npm ci --prefix tools/bench/peers)');
-}
-
-function onPath(binary: string): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, binary)).find((file) => existsSync(file));
-}
-
-/** The folder that has `initdb` beside `postgres`: Debian puts neither on PATH. */
-function postgresBin(): string | undefined {
-  const onThePath = onPath('postgres');
-  const versions = existsSync(DEBIAN_POSTGRES)
-    ? readdirSync(DEBIAN_POSTGRES).sort((a, b) => Number(b) - Number(a))
-    : [];
-  return [
-    ...(onThePath ? [dirname(realpathSync(onThePath))] : []),
-    ...versions.map((version) => join(DEBIAN_POSTGRES, version, 'bin')),
-  ].find((folder) => existsSync(join(folder, 'initdb')));
-}
-
-/** PostgreSQL refuses to run as root; its package brings a user. */
-function userForPostgres(): { uid: number; gid: number } | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { stdio: ['ignore', 'pipe', 'ignore'] }));
-  try {
-    return { uid: id('-u'), gid: id('-g') };
-  } catch {
-    throw new NotThere('PostgreSQL does not run as root, and there is no user postgres to run it as');
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-function takesConnections(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true)).once('error', () => end(false));
+): Promise<RunningPeer> {
+  const stops = [remove, () => server.stop(stopSignal)];
+  return startPeer(name, stops, async () => {
+    const worker = await Child.start(`the worker of ${name}`, new URL(`${kind}-worker.mjs`, PEERS_FOLDER), env);
+    stops.push(() => worker.stop());
+    const producer = await Child.start(`the producer of ${name}`, new URL(`${kind}-producer.mjs`, PEERS_FOLDER), env);
+    stops.push(() => producer.stop());
+    return { producer, processes: { [server.name]: [server.pid], worker: [worker.pid] } };
   });
 }

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { redact, type Json } from '@callboard/redaction';
 import type { Bench, BenchContext, Comparison, Measurement } from './bench.js';
-import { installPeers } from './queue-peers.js';
+import { installPeers } from './peer-servers.js';
 import { compareAll } from './rounds.js';
 import { percentile } from './statistics.js';
 import { webhookEvents } from './webhook-events.js';

@@ -8,7 +8,7 @@ export function renderMachine(machine: Machine): string {
   return `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}, nats-server ${machine.nats_server}`;
 }
 
-export function renderResult({ name, title, comparisons, wrong, notMeasured, probes }: BenchResult): string {
+export function renderResult({ name, title, comparisons, wrong, notMeasured, details, probes }: BenchResult): string {
   const head = ['', 'per second', 'p50 ms', 'p99 ms', 'CPU us per operation'];
   const rows = comparisons.flatMap((comparison) => rowsOf(comparison));
   const lines = [
@@ -16,14 +16,24 @@ export function renderResult({ name, title, comparisons, wrong, notMeasured, pro
     `${name}: ${title}`,
     `  disk ${probes.before.fsync_per_s} then ${probes.after.fsync_per_s} fsync/s, CPU probe ${probes.before.hash_ms} then ${probes.after.hash_ms} ms`,
     '',
-    ...align([head, ...rows]),
+    ...(rows.length > 0 ? align([head, ...rows]) : []),
+    ...details,
     ...notMeasured.map((text) => `NOT MEASURED: ${text}`),
     ...wrong.map((text) => `WRONG: ${text}`),
   ];
   return lines.join('\n');
 }
 
-function rowsOf({ what, baseline, candidate, ratio, added_p50_ms, added_p99_ms, others }: Comparison): string[][] {
+function rowsOf({
+  what,
+  baseline,
+  candidate,
+  ratio,
+  added_p50_ms,
+  added_p99_ms,
+  p99_ratio,
+  others,
+}: Comparison): string[][] {
   const added = (difference: Spread | undefined) =>
     difference ? `${difference.median < 0 ? '' : '+'}${decimals(difference.median)}` : '';
   const disturbed =
@@ -32,7 +42,13 @@ function rowsOf({ what, baseline, candidate, ratio, added_p50_ms, added_p99_ms, 
     [what],
     sideRow(baseline),
     sideRow(candidate),
-    [`  = ${range(ratio, decimals)} times`, '', added(added_p50_ms), added(added_p99_ms), disturbed],
+    [
+      `  = ${range(ratio, decimals)} times`,
+      '',
+      added(added_p50_ms),
+      `${added(added_p99_ms)}${p99_ratio ? ` (${decimals(p99_ratio.median)} times)` : ''}`,
+      disturbed,
+    ],
   ];
 }
 
@@ -55,7 +71,8 @@ function decimals(value: number): string {
   return value.toFixed(2);
 }
 
-function align(rows: string[][]): string[] {
+/** Columns as wide as their widest cell. */
+export function align(rows: string[][]): string[] {
   const widths: number[] = [];
   for (const row of rows)
     row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, row.length > 1 ? cell.length : 0)));

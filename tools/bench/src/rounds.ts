@@ -95,6 +95,10 @@ function combine(sides: Sides, baseline: Measurement[], candidate: Measurement[]
       'added_p99_ms',
       difference(({ p99Ms }) => p99Ms),
     ),
+    ...defined(
+      'p99_ratio',
+      spreadOf(candidate.map(({ p99Ms }, round) => (p99Ms ?? NaN) / (baseline[round]!.p99Ms ?? NaN))),
+    ),
     ...defined('others', others.length > 0 ? Math.max(...others) : undefined),
   };
 }

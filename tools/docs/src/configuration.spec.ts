@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { existsSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { describeConfig, type ConfigVariable } from '@callboard/config';
+import { VaultConfig, describeConfig, type ConfigVariable } from '@callboard/config';
 import { firstTable, inRepository, productSources, readPage, section } from './pages.js';
 
 /** Every app with a configuration class, and its variables. */
@@ -54,6 +54,15 @@ describe('docs/configuration.md', () => {
       ]);
       expect([app, firstTable(section(page, `### ${app}`)).sort()]).toEqual([app, declared.sort()]);
     }
+  });
+
+  it('lists the variables of Vault, which several apps read', () => {
+    const declared = describeConfig(VaultConfig).map(({ name, default: value, description }) => [
+      `\`${name}\``,
+      shown(value),
+      description,
+    ]);
+    expect(firstTable(section(page, '### Vault')).sort()).toEqual(declared.sort());
   });
 
   it("lists every key of the supervisor's configuration file, and no other", async () => {

@@ -3,9 +3,8 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describeWith, startStack, type Program, type TestStack } from '@callboard/testing';
+import { bash, describeWith, missing, startStack, stepsOf, type Program, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { bash, missing, stepsOf } from './commands.js';
 import { codeBlocks, inRepository, readPage } from './pages.js';
 
 const page = await readPage('docs/events.md');

@@ -1,45 +1,93 @@
-/** The commands of `docs/runbook.md`, run as they stand there against a real stack with the stock `nats` CLI. */
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+/** The commands of the pages of `docs/runbook`, run as they stand there against a real stack with the stock `nats` CLI. */
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectNats, declareTopology, applyTopology } from '@callboard/jetstream';
-import { resolveNatsCli, resolveNatsServer } from '@callboard/nats-server';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { resolveNatsServer } from '@callboard/nats-server';
+import {
+  bash,
+  isAlive,
+  missing,
+  operatorTools,
+  startStack,
+  stepsOf,
+  waitFor,
+  type TestStack,
+} from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { bash, missing, stepsOf } from './commands.js';
-import { readPage, inRepository } from './pages.js';
+import { inRepository, readPage, repositoryFiles } from './pages.js';
 import { startServers, type Servers } from './spec-servers.js';
 
 const SLOW_MS = 120_000;
+/** Pages whose blocks go on with the files of those before. */
+const LEAVES = new Set(['restore', 'key-rotation']);
 
-/** What the steps need, as far as it is there. */
-async function toolsMissing(): Promise<string | { cli: string }> {
-  for (const program of ['bash', 'jq', 'openssl']) {
-    const { code } = await bash(`command -v ${program}`, '/', process.env).catch(() => ({ code: -1 }));
-    if (code !== 0) return `${program} is not installed`;
-  }
-  try {
-    return { cli: await resolveNatsCli((line) => process.stderr.write(`${line}\n`)) };
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
+const FOLDER = 'docs/runbook';
+/** In this order: those at the end stop the stack, and start it again. */
+const PAGES = [
+  'README',
+  'streams',
+  'redrive',
+  'sagas',
+  'replay',
+  'filter-failing-closed',
+  'backstage-down',
+  'erase-a-person',
+  'key-rotation',
+  'restore',
+  'nats-node-loss',
+  'drain',
+  'scale',
+  'upgrade',
+  'partition-change',
+];
 
-const tools = await toolsMissing();
-const steps = stepsOf(await readPage('docs/runbook.md'));
+/** One that cannot undo its first step at once, and one that asks. */
+const SAGAS = {
+  make: `id: booking.make
+version: 1
+description: Books a seat, and cannot pay for it.
+steps:
+  - name: book
+    action: demo.append
+    args: { key: '\${{ saga.id }}', value: booked }
+    compensation:
+      action: demo.fail
+      args: { id: '\${{ saga.id }}', times: 1, retryable: false }
+  - { name: pay, action: demo.fail, args: { id: 'pay \${{ saga.id }}', times: 1, retryable: false } }
+`,
+  keep: `id: booking.keep
+version: 1
+description: Books a seat, and asks whether it is to be kept.
+steps:
+  - name: book
+    action: demo.append
+    args: { key: '\${{ saga.id }}', value: booked }
+    compensation: { action: demo.append, args: { key: '\${{ saga.id }}', value: given back } }
+  - { name: agree, approval: Keep it?, approvers: ['user:default/jane'] }
+`,
+};
+
+const tools = await operatorTools();
+const pages = await Promise.all(
+  PAGES.map(async (name) => ({ name, steps: stepsOf(await readPage(`${FOLDER}/${name}.md`)) })),
+);
 if (typeof tools === 'string') {
-  process.stderr.write(`SKIPPED: ${steps.length} blocks of docs/runbook.md were not run: ${tools}\n`);
+  process.stderr.write(`SKIPPED: the commands of ${PAGES.length} pages of ${FOLDER} were not run: ${tools}\n`);
 }
 
-describe('docs/runbook.md', () => {
-  it('has a block of commands under every operation', () => {
-    expect(new Set(steps.map(({ heading }) => heading)).size).toBe(16);
-    expect(steps.filter(({ commands }) => !/\bnats\b|callboard/.test(commands))).toEqual([]);
+describe(FOLDER, () => {
+  it('has commands on every page, and every page in its index', async () => {
+    const there = repositoryFiles(`${FOLDER}/`).filter((path) => !path.includes('/alerts/'));
+    expect(there.sort()).toEqual(PAGES.map((name) => `${FOLDER}/${name}.md`).sort());
+    expect(pages.filter(({ steps }) => steps.length === 0)).toEqual([]);
+    const index = await readPage(`${FOLDER}/README.md`);
+    expect(PAGES.filter((name) => name !== 'README' && !index.includes(`](${name}.md)`))).toEqual([]);
   });
 });
 
-(typeof tools === 'string' ? describe.skip : describe)('docs/runbook.md, with the nats CLI', () => {
+(typeof tools === 'string' ? describe.skip : describe)(`${FOLDER}, with the nats CLI`, () => {
   let folder: string;
   let stack: TestStack;
   let scratch: Servers;
@@ -50,7 +98,10 @@ describe('docs/runbook.md', () => {
     folder = await mkdtemp(join(tmpdir(), 'callboard-runbook-'));
     // `npx callboard` and `./.callboard` are where the page says.
     await symlink(fileURLToPath(inRepository('node_modules')), join(folder, 'node_modules'));
-    stack = await startStack({ dataDir: join(folder, '.callboard') });
+    const definitions = join(folder, 'sagas');
+    await mkdir(definitions);
+    for (const [name, text] of Object.entries(SAGAS)) await writeFile(join(definitions, `${name}.yaml`), text);
+    stack = await startStack({ dataDir: join(folder, '.callboard'), env: { CALLBOARD_SAGAS: definitions } });
     const binary = (await resolveNatsServer()).path;
     [scratch, cluster] = await Promise.all([
       startServers(binary, join(folder, 'scratch'), 1),
@@ -59,8 +110,8 @@ describe('docs/runbook.md', () => {
     const nc = await connectNats({ servers: cluster.urls.join(','), user: 'anyone', name: 'spec' });
     await applyTopology(nc, declareTopology({ partitions: 1, replicas: 3, maxBytes: 2 ** 20 }));
     await nc.close();
-    Object.assign(env, await somethingToFind(stack), {
-      PATH: `${dirname((tools as { cli: string }).cli)}:${process.env['PATH']}`,
+    Object.assign(env, await somethingToFind(folder, stack), {
+      PATH: `${dirname((tools as { nats: string }).nats)}:${process.env['PATH']}`,
       HOME: folder,
       NATS_URL: stack.ready.nats_url,
       NATS_CREDS: stack.ready.nats_users['sre']!.creds,
@@ -70,20 +121,27 @@ describe('docs/runbook.md', () => {
     });
   }, SLOW_MS);
   afterAll(async () => {
-    await Promise.all([stack.stop(), scratch.stop(), cluster.stop()]);
+    await Promise.all([stopStack(folder, stack), scratch.stop(), cluster.stop()]);
     await rm(folder, { recursive: true, force: true });
   }, SLOW_MS);
 
-  it.each(steps.map((step, i) => [`${i + 1}: ${step.heading}`, step] as const))(
+  it.each(
+    pages.flatMap(({ name, steps }) =>
+      steps.map((step, i) => [`${name} ${i + 1}: ${step.heading}`, name, step] as const),
+    ),
+  )(
     'block %s',
-    async (name, { kind, commands, expected }) => {
-      // What one step leaves for the next is in one folder; the rest want an empty one.
-      const DIR = join(folder, /\$DIR\/commands-copy/.test(commands) ? 'dir' : `dir-${name.split(':', 1)[0]}`);
+    async (title, page, { kind, commands, expected }) => {
+      // What one step leaves for the next is in the folder of its page; the rest want an empty one.
+      const DIR = join(folder, LEAVES.has(page) ? page : `dir-${title.split(':', 1)[0]!.replace(' ', '-')}`);
       await mkdir(DIR, { recursive: true });
       const own: Record<string, string> = { DIR };
       if (kind === 'cluster') Object.assign(own, { NATS_URL: cluster.urls.join(','), NATS_CREDS: '' });
       // The first one is redriven by then.
       if (commands.includes('rmm DEAD_LETTERS')) own['LETTER'] = '2';
+      // Each decision ends the saga that it is about.
+      if (commands.includes('sagas skip')) own['SAGA'] = env['SAGA_TO_SKIP']!;
+      if (commands.includes('sagas abort $SAGA')) own['SAGA'] = env['SAGA_TO_ABORT']!;
       const { code, printed } = await bash(commands, folder, { ...process.env, ...env, ...own });
       const met = (kind === 'denied') === (code !== 0);
       const absent = missing(expected, printed);
@@ -93,9 +151,21 @@ describe('docs/runbook.md', () => {
   );
 });
 
+/** Pages have started it again by then, as a process of its own. */
+async function stopStack(folder: string, stack: TestStack): Promise<void> {
+  const ready = join(folder, '.callboard', 'ready.json');
+  const text = await readFile(ready, 'utf8').catch(() => undefined);
+  const pid = text === undefined ? undefined : (JSON.parse(text) as { supervisor_pid: number }).supervisor_pid;
+  if (pid !== undefined && pid !== stack.ready.supervisor_pid) {
+    process.kill(pid, 'SIGTERM');
+    await waitFor(() => !isAlive(pid), { what: 'the end of the stack that a page has started', timeoutMs: SLOW_MS });
+  }
+  await stack.stop();
+}
+
 /** Calls the stack, so that there is a key with some commands, one that runs, and dead letters. */
-async function somethingToFind(stack: TestStack): Promise<Record<string, string>> {
-  const call = async (name: string, args: object, key: string) => {
+async function somethingToFind(folder: string, stack: TestStack): Promise<Record<string, string>> {
+  const call = async (name: string, args: object, meta: object) => {
     const body = {
       jsonrpc: '2.0',
       id: 1,
@@ -107,7 +177,7 @@ async function somethingToFind(stack: TestStack): Promise<Record<string, string>
           'io.modelcontextprotocol/protocolVersion': '2026-07-28',
           'io.modelcontextprotocol/clientInfo': { name: 'spec', version: '1' },
           'io.modelcontextprotocol/clientCapabilities': {},
-          'io.callboard/ordering_key': key,
+          ...meta,
         },
       },
     };
@@ -124,14 +194,18 @@ async function somethingToFind(stack: TestStack): Promise<Record<string, string>
     if (!id) throw new Error(`${name} was not accepted: ${text}`);
     return id;
   };
+  const ofKey = (name: string, args: object, key: string) => call(name, args, { 'io.callboard/ordering_key': key });
   const [ID] = [
-    await call('demo.append', { key: 'tour', value: 'one' }, 'demo:tour'),
-    await call('demo.append', { key: 'tour', value: 'two' }, 'demo:tour'),
-    await call('demo.append', { key: 'tour', value: 'three' }, 'demo:tour'),
+    await ofKey('demo.append', { key: 'tour', value: 'one' }, 'demo:tour'),
+    await ofKey('demo.append', { key: 'tour', value: 'two' }, 'demo:tour'),
+    await ofKey('demo.append', { key: 'tour', value: 'three' }, 'demo:tour'),
   ];
-  await Promise.all(['a', 'b', 'c'].map((id) => call('demo.fail', { id, times: 5, retryable: true }, `demo:${id}`)));
+  const [sagas] = await Promise.all([
+    sagasToFind(folder, (name) => call(name, {}, { 'io.callboard/accept_async': true })),
+    ...['a', 'b', 'c'].map((id) => ofKey('demo.fail', { id, times: 5, retryable: true }, `demo:${id}`)),
+  ]);
   // Runs until the page cancels it; who called it hears of that.
-  void call('demo.sleep', { ms: 59_000 }, 'demo:sleep').catch(() => undefined);
+  void ofKey('demo.sleep', { ms: 59_000 }, 'demo:sleep').catch(() => undefined);
   const nc = await connectNats({
     servers: stack.ready.nats_url,
     user: 'sre',
@@ -147,6 +221,7 @@ async function somethingToFind(stack: TestStack): Promise<Record<string, string>
     const command = (await stored(`cmd.*.*.*.*.*.${ID}`))!;
     const running = await waitFor(() => stored('cmd.*.*.demo.sleep.>'), { what: 'the running command' });
     return {
+      ...sagas,
       ID: ID!,
       TENANT: 'default',
       KEY: 'demo:tour',
@@ -159,4 +234,18 @@ async function somethingToFind(stack: TestStack): Promise<Record<string, string>
   } finally {
     await nc.close();
   }
+}
+
+/** Three sagas that are halted, and two that wait for an answer. */
+async function sagasToFind(folder: string, begin: (name: string) => Promise<string>): Promise<Record<string, string>> {
+  const accepted = (name: string) =>
+    waitFor(() => begin(name).catch(() => undefined), { what: `a call of ${name}`, timeoutMs: SLOW_MS });
+  const ids = await Promise.all(['make', 'make', 'make', 'keep', 'keep'].map((name) => accepted(`booking.${name}`)));
+  const [SAGA, SAGA_TO_SKIP, SAGA_TO_ABORT, WAITING, STOPPED] = ids as [string, string, string, string, string];
+  const halted = async () => {
+    const { code, printed } = await bash('npx callboard sagas list --phase halted --json', folder, process.env);
+    return code === 0 && (JSON.parse(printed) as { total: number }).total === 3;
+  };
+  await waitFor(halted, { what: 'sagas that are halted', timeoutMs: SLOW_MS });
+  return { SAGA, SAGA_TO_SKIP, SAGA_TO_ABORT, WAITING, STOPPED };
 }

@@ -291,6 +291,11 @@ describe('an attempt more', () => {
     expect(verdictOf(with_(withSecondAttempt(flawless()), { kills }))).toEqual([]);
   });
 
+  it('is explained by a node of a cluster that was replaced some seconds before, while leaders were elected', () => {
+    const kills = [{ ...killed('nats-server', -9_000, -8_000), node: true as const }];
+    expect(verdictOf(with_(withSecondAttempt(flawless()), { kills }))).toEqual([]);
+  });
+
   it.each([
     ['a runner before the first', killed('action-runner', -100, 50)],
     ['a runner after the second', killed('action-runner', 600)],

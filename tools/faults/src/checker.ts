@@ -89,6 +89,8 @@ const TIMER_SLACK_MS = 2;
 const START_SLACK_MS = 150;
 /** A runner cannot know that it lost its partition before it has reached the new nats-server. */
 const RECONNECT_MS = 2_000;
+/** The same while the nodes of a cluster elect leaders of dozens of streams, on a machine that is busy. */
+const ELECTION_MS = 15_000;
 /** How soon after its deadline a command has ended. */
 const LATE_MS = 2_000;
 /** The same after a process was replaced: a lease must expire, the next owner must have read what is there. */
@@ -461,9 +463,8 @@ function checkRedrives(history: History, stories: ReadonlyMap<string, Story>): F
 
 /** Does a kill fall into a time? Without nats-server a runner can finish what it had begun, and cannot say so until it is back. */
 function touches(kill: Kill, from: number, to: number): boolean {
-  const away =
-    kill.process === 'nats-server' ? (kill.replacedAt ?? Number.POSITIVE_INFINITY) - kill.at + RECONNECT_MS : 0;
-  const until = kill.at + away;
+  const back = (kill.replacedAt ?? Number.POSITIVE_INFINITY) + (kill.node ? ELECTION_MS : RECONNECT_MS);
+  const until = kill.process === 'nats-server' ? back : kill.at;
   return kill.at <= to + CLOCK_SLACK_MS && until >= from - CLOCK_SLACK_MS;
 }
 

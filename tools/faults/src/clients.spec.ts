@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import type { ToolResult } from './answer.js';
 import { Balancer } from './balancer.js';
 
@@ -45,7 +45,7 @@ let stack: TestStack;
 
 beforeAll(async () => {
   await installClients();
-  stack = await startStack({ replicas: { 'mcp-frontend': 2 } });
+  stack = await startStack({ apps: CALLS, replicas: { 'mcp-frontend': 2 } });
 }, 600_000);
 afterAll(async () => {
   await stack?.stop();

@@ -12,7 +12,7 @@ describe('while apps and nats-server are killed at random, and commands fail, ex
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'callboard-faults-'));
-    const size = { keys: 60, values: 10, clients: 12, runners: 3, frontEnds: 2 };
+    const size = { keys: 60, values: 10, clients: 12, runners: 3, frontEnds: 2, nodes: 1 };
     const faults = { seed: 20_260_728, thinkMs: 200, killEveryMs: 2_000, natsKills: 1 };
     report = await runFaults({ ...size, ...faults, dataDir }, (line) => process.stderr.write(`${line}\n`));
   }, 240_000);

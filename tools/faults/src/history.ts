@@ -68,6 +68,10 @@ export interface Kill {
   at: number;
   process: string;
   pid: number;
+  /** One of several nats-servers: those that are left must find new leaders first. */
+  node?: true;
+  /** It led the command stream. */
+  leader?: true;
   /** When another process had taken its place and the stack was ready again; absent when that was not seen. */
   replacedAt?: number;
 }

@@ -1,5 +1,6 @@
 /**
  * Kills processes of one stack with SIGKILL: an app at every tick, nats-server and Backstage when the load has come as far as the plan says.
+ * Every second tick is for a node of a cluster, where there is one: in turns the one that leads, and any. Never two at a time.
  *
  * Which app, and when the others, are the seed's choices. It kills nothing but what the stack's own `ready.json` names, and no
  * process twice.
@@ -15,10 +16,13 @@ export interface KillPlan {
   backstageKills?: number;
   /** Which apps: those whose death can do harm to what is being checked. */
   apps: readonly string[];
+  /** Of a cluster: the place of the node that leads the command stream, where somebody knows. */
+  leader?: () => Promise<number | undefined>;
 }
 
 /** Not killed at every tick: while they are gone, little else can go wrong. */
-const OTHERS = ['nats-server', 'backstage'];
+const NODE = 'nats-server';
+const OTHERS = [NODE, 'backstage'];
 
 const WATCH_MS = 50;
 /** Processes that are down at once: where starting one takes long, more would only be killed while they start. */
@@ -30,6 +34,8 @@ export class Killer {
   readonly #killed = new Set<number>();
   readonly #others: { process: string; at: number }[];
   readonly #stop = new AbortController();
+  #ticks = 0;
+  #nodes = 0;
 
   constructor(
     private readonly stack: TestStack,
@@ -81,8 +87,20 @@ export class Killer {
   }
 
   async #killApp(): Promise<void> {
+    if (this.plan.leader && this.#ticks++ % 2 === 0 && (await this.#killNode(this.plan.leader))) return;
     const apps = (await this.#living()).filter(({ process }) => this.plan.apps.includes(process));
     if (apps.length > 0) this.#kill(this.random.pick(apps));
+  }
+
+  /** @returns whether one was killed: while another is away, those that are left are all that the streams have. */
+  async #killNode(leader: () => Promise<number | undefined>): Promise<boolean> {
+    if (this.#open().some(({ process }) => process === NODE)) return false;
+    const pids = (await this.stack.readReady()).processes[NODE]!;
+    const place = this.#nodes++ % 2 === 0 ? await leader() : undefined;
+    const pid = place === undefined ? this.random.pick(pids) : pids[place]!;
+    if (this.#killed.has(pid)) return false;
+    this.#kill({ process: NODE, pid, node: true, ...(place !== undefined && { leader: true }) });
+    return true;
   }
 
   async #killOther(name: string): Promise<void> {
@@ -90,7 +108,7 @@ export class Killer {
     if (found) this.#kill(found);
   }
 
-  #kill(target: { process: string; pid: number }): void {
+  #kill(target: Pick<Kill, 'process' | 'pid' | 'node' | 'leader'>): void {
     this.#killed.add(target.pid);
     try {
       process.kill(target.pid, 'SIGKILL');

@@ -47,7 +47,7 @@ export class Load {
   answered = 0;
   retries = 0;
   gaveUp = 0;
-  readonly #queue: number[];
+  #queue: number[];
 
   constructor(private readonly options: LoadOptions) {
     this.#queue = options.keys.map((_, index) => index).reverse();
@@ -60,6 +60,11 @@ export class Load {
   /** Resolves when every key that was begun is done or given up. */
   async run(): Promise<void> {
     await Promise.all(Array.from({ length: this.options.clients }, (_, index) => this.#client(index)));
+  }
+
+  /** Begins no more keys: `run` ends with those that were begun. */
+  finish(): void {
+    this.#queue = [];
   }
 
   async #client(index: number): Promise<void> {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runAudit } from './audit/command.js';
 import { MUTATIONS } from './mutations.js';
 import { RULES } from './checker.js';
 import { runEvents } from './events/command.js';
@@ -13,6 +14,9 @@ import { runMutations } from './mutate.js';
 import { count } from './options.js';
 import { countBy, renderExplained, renderFigures, renderFindings } from './report.js';
 import { runFaults, type FaultOptions } from './run.js';
+import { runSagas } from './sagas/command.js';
+import { runTenantFaults } from './tenants/command.js';
+import { runUpgrade } from './upgrade/command.js';
 
 const FULL = { keys: 1_000, values: 20, clients: 64, 'think-ms': 0, 'nats-kills': 2 };
 /** Some twenty seconds under load. */
@@ -20,6 +24,10 @@ const SMALL = { keys: 40, values: 15, clients: 10, 'think-ms': 150, 'nats-kills'
 
 const USAGE = `npm run faults -- [options]
 npm run faults -- events [options]      the same with events; see --help there
+npm run faults -- audit [options]       whether all that happens is on record; see --help there
+npm run faults -- sagas [options]       sagas of five steps while what runs them is killed; see --help there
+npm run faults -- tenants [options]     two tenants under load that must not see each other; see --help there
+npm run faults -- upgrade [options]     a rolling upgrade from an older build under load, back and forth; see --help there
 
   --seed N            chooses what is called and killed, and when (default: from the clock)
   --seeds N           so many runs, each with the next seed (1)
@@ -29,6 +37,7 @@ npm run faults -- events [options]      the same with events; see --help there
   --clients N         clients at once (${FULL.clients}; ${SMALL.clients})
   --think-ms N        how long a client thinks before its next calls, on average (${FULL['think-ms']}; ${SMALL['think-ms']})
   --nats-kills N      kills of nats-server (${FULL['nats-kills']}; ${SMALL['nats-kills']})
+  --nodes N           a cluster of so many nats-servers, 3 or 5, which are killed as apps are, leaders too (1)
   --kill-every-ms N   time between two kills of an app (2000)
   --runners N         action-runner replicas (3)
   --front-ends N      mcp-frontend replicas (2)
@@ -52,6 +61,7 @@ async function main(): Promise<number> {
       'think-ms': { type: 'string' },
       'nats-kills': { type: 'string' },
       'kill-every-ms': { type: 'string', default: '2000' },
+      nodes: { type: 'string', default: '1' },
       runners: { type: 'string', default: '3' },
       'front-ends': { type: 'string', default: '2' },
       'data-dir': { type: 'string' },
@@ -75,6 +85,7 @@ async function main(): Promise<number> {
     natsKills: sized('nats-kills', 0),
     killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
     runners: count('runners', values.runners),
+    nodes: count('nodes', values.nodes),
     frontEnds: count('front-ends', values['front-ends']),
   };
   const seeds = count('seeds', values.seeds);
@@ -134,9 +145,18 @@ async function runOnce(
   return !broken;
 }
 
+const [subject, ...rest] = process.argv.slice(2);
+const SUBJECTS: Record<string, (args: string[]) => Promise<number>> = {
+  audit: runAudit,
+  events: runEvents,
+  sagas: runSagas,
+  tenants: runTenantFaults,
+  upgrade: runUpgrade,
+};
+const run = () => SUBJECTS[subject ?? '']?.(rest) ?? main();
 // An interrupted run has clients that still wait: they end with the process.
 process.exit(
-  await (process.argv[2] === 'events' ? runEvents(process.argv.slice(3)) : main()).catch((error: unknown) => {
+  await run().catch((error: unknown) => {
     console.error(error instanceof TypeError ? `${error.message}\n\n${USAGE}` : error);
     return 2;
   }),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import type { ErrorBody } from '@callboard/envelope';
-import { startStack, type TestStack } from '@callboard/testing';
+import { CALLS, startStack, type TestStack } from '@callboard/testing';
 import type { ToolResult } from './answer.js';
 import { HttpCaller, type ToolCall } from './http-caller.js';
 import { readAppended } from './append-log.js';
@@ -12,7 +12,7 @@ let observer: Observer;
 let caller: HttpCaller;
 
 beforeAll(async () => {
-  stack = await startStack({ replicas: { 'mcp-frontend': 2, 'action-runner': 2 } });
+  stack = await startStack({ apps: CALLS, replicas: { 'mcp-frontend': 2, 'action-runner': 2 } });
   observer = await Observer.connect(stack.ready);
   caller = new HttpCaller(stack.ready.mcp_url, stack.ready.token, 30_000);
 }, 90_000);

@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeToken, parseEnvelope, parseOutcome, type CommandEnvelope } from '@callboard/envelope';
-import { STREAM, connectNats, partitionStates } from '@callboard/jetstream';
-import type { ReadyFile } from '@callboard/testing';
+import { STREAM, connectNats, partitionStates, whenLed } from '@callboard/jetstream';
 import { DeliverPolicy, jetstream, jetstreamManager, type JetStreamManager, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { LOG } from './actions.js';
@@ -15,15 +14,27 @@ const POLL_MS = 200;
 /** Only the run's own actions: other commands are for finding out. */
 const TOOL = 'faults';
 
+/** Where NATS is, and what its users show: as `ready.json` has it, or nkeys of a server that others run. */
+export interface NatsUsers {
+  nats_url: string;
+  nats_users: Record<string, { creds: string } | { nkey: string }>;
+}
+
+/** A connection as one of them. */
+export function connectAs(user: string, { nats_url: servers, nats_users }: NatsUsers): Promise<NatsConnection> {
+  const login = nats_users[user]!;
+  const shown = 'creds' in login ? { credsFile: login.creds } : { nkeyFile: login.nkey };
+  return connectNats({ servers, user, ...shown, name: 'callboard-faults' });
+}
+
 export class Observer {
   private constructor(
     private readonly nc: NatsConnection,
     private readonly jsm: JetStreamManager,
   ) {}
 
-  static async connect(ready: ReadyFile): Promise<Observer> {
-    const { creds } = ready.nats_users['sre']!;
-    const nc = await connectNats({ servers: ready.nats_url, user: 'sre', credsFile: creds, name: 'callboard-faults' });
+  static async connect(users: NatsUsers): Promise<Observer> {
+    const nc = await connectAs('sre', users);
     return new Observer(nc, await jetstreamManager(nc, { checkAPI: false, timeout: 1_000 }));
   }
 
@@ -55,6 +66,14 @@ export class Observer {
   /** How many commands of any action are stored. */
   async countCommands(): Promise<number> {
     return (await this.jsm.streams.info(STREAM.commands)).state.messages;
+  }
+
+  /** The place of the node that leads the command stream; undefined while there is none. */
+  async leader(): Promise<number | undefined> {
+    const info = await this.jsm.streams.info(STREAM.commands).catch(() => undefined);
+    // The nodes of a stack are called n1, n2 and so on.
+    const place = Number(info?.cluster?.leader?.slice(1)) - 1;
+    return Number.isInteger(place) ? place : undefined;
   }
 
   /** The stored envelope of one command. @throws Error when there is none, or more than one. */
@@ -92,7 +111,7 @@ export class Observer {
 
   async partitions(): Promise<PartitionState[]> {
     const states: PartitionState[] = [];
-    for (const { partition, pending, floor } of await partitionStates(this.nc)) {
+    for (const { partition, pending, floor } of await whenLed(() => partitionStates(this.nc))) {
       const last = await this.jsm.direct.getMessage(STREAM.commands, { last_by_subj: `cmd.${partition}.>` });
       states.push({ partition, pending, unfinished: Math.max(0, (last?.seq ?? 0) - floor) });
     }
@@ -103,7 +122,8 @@ export class Observer {
   async quiet(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline) {
-      if (await this.#isQuiet()) return;
+      // While a node comes back there may be nobody to say so.
+      if (await this.#isQuiet().catch(() => false)) return;
       await sleep(POLL_MS);
     }
   }
@@ -117,10 +137,8 @@ export class Observer {
 
   async #readAll(stream: string, filter: string): Promise<JsMsg[]> {
     const messages: JsMsg[] = [];
-    const consumer = await jetstream(this.nc).consumers.get(stream, {
-      deliver_policy: DeliverPolicy.All,
-      filter_subjects: [filter],
-    });
+    const options = { deliver_policy: DeliverPolicy.All, filter_subjects: [filter] };
+    const consumer = await whenLed(() => jetstream(this.nc).consumers.get(stream, options));
     let left = (await consumer.info()).num_pending;
     if (left === 0) return messages;
     for await (const message of await consumer.consume()) {

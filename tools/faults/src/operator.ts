@@ -6,12 +6,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { idempotentCorrelationId, type CommandEnvelope } from '@callboard/envelope';
-import { CommandClient, DeadLetterBox, connectNats, type KeptLetter } from '@callboard/jetstream';
-import type { TestStack } from '@callboard/testing';
+import { CommandClient, DeadLetterBox, type KeptLetter } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { mendedFile } from './actions.js';
 import type { Call, Cancel, Letter, Redrive } from './history.js';
-import type { Observer } from './observe.js';
+import { connectAs, type NatsUsers, type Observer } from './observe.js';
 
 /** Whose commands the clients' calls become. */
 export interface CallerIdentity {
@@ -42,9 +41,8 @@ export class Operator {
     private readonly demoDir: string,
   ) {}
 
-  static async start({ ready, dataDir }: TestStack, observer: Observer, caller: CallerIdentity): Promise<Operator> {
-    const { creds: credsFile } = ready.nats_users['operator']!;
-    const nc = await connectNats({ servers: ready.nats_url, user: 'operator', credsFile, name: 'callboard-faults' });
+  static async start(users: NatsUsers, dataDir: string, observer: Observer, caller: CallerIdentity): Promise<Operator> {
+    const nc = await connectAs('operator', users);
     const commands = await CommandClient.start(nc, { instance: 'operator' });
     return new Operator(nc, commands, await DeadLetterBox.open(nc), observer, caller, join(dataDir, 'demo'));
   }

@@ -19,7 +19,8 @@ export function renderFigures({ history, verdict, loadMs, restMs, retries, stopF
     `retries               ${retries}`,
     `wait for a result     p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(1)} ms, retries included`,
     `longest wait          ${renderCall(byWait.at(-1))}`,
-    `kills                 ${countBy(history.kills, ({ process }) => process) || 'none'}`,
+    `longest pause         ${longestPause(history.calls)} ms in which no call was answered`,
+    `kills                 ${countBy(history.kills, ({ process, leader }) => (leader ? `${process} that led` : process)) || 'none'}`,
     `commands, outcomes    ${history.commands.length}, ${history.outcomes.length}`,
     `endings               ${endings || 'none'}`,
     `attempts begun        ${begun}, of which ${verdict.explained.length} more than planned, each with the kill that explains it`,
@@ -38,6 +39,12 @@ export function countBy<T>(items: readonly T[], nameOf: (item: T) => string): st
 
 function waitOf(call: Call | undefined): number {
   return (call?.attempts.at(-1)?.answeredAt ?? 0) - (call?.attempts[0]?.sentAt ?? 0);
+}
+
+/** Between two answers that ended a call, whoever had them. */
+function longestPause(calls: readonly Call[]): number {
+  const answered = calls.map(({ attempts }) => attempts.at(-1)?.answeredAt ?? 0).sort((a, b) => a - b);
+  return answered.reduce((longest, at, i) => Math.max(longest, i === 0 ? 0 : at - answered[i - 1]!), 0);
 }
 
 function renderCall(call: Call | undefined): string {

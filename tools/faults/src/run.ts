@@ -3,7 +3,7 @@
  * collect what every side has seen, and judge it.
  */
 import { fileURLToPath } from 'node:url';
-import type { TestStack } from '@callboard/testing';
+import { CALLS, type TestStack } from '@callboard/testing';
 import { check, type Verdict } from './checker.js';
 import type { History } from './history.js';
 import { HttpCaller } from './http-caller.js';
@@ -22,7 +22,10 @@ export interface FaultOptions {
   thinkMs: number;
   runners: number;
   frontEnds: number;
+  /** Nodes of nats-server; those of a cluster are killed at ticks. */
+  nodes: number;
   killEveryMs: number;
+  /** Kills of a nats-server that is alone. */
   natsKills: number;
   dataDir: string;
 }
@@ -38,7 +41,6 @@ export interface FaultReport extends StackEnd {
 /** On a machine that does much else. */
 const READY_MS = 120_000;
 const REST_TIMEOUT_MS = 60_000;
-const KILLED = ['mcp-frontend', 'action-runner'];
 const TICK_MS = 3_000;
 const CALL_MS = 30_000;
 const ACTIONS = fileURLToPath(new URL('./actions.js', import.meta.url));
@@ -49,10 +51,12 @@ export async function runFaults(
   say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<FaultReport> {
-  const { dataDir, frontEnds, runners } = options;
-  say(`starting ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
+  const { dataDir, frontEnds, runners, nodes } = options;
+  say(`starting ${nodes} nats-server, ${frontEnds} front ends and ${runners} runners in ${dataDir}`);
   const stack = {
     dataDir,
+    apps: CALLS,
+    config: { nats: { nodes } },
     replicas: { 'mcp-frontend': frontEnds, 'action-runner': runners },
     env: { CALLBOARD_ACTION_MODULES: `@callboard/demo-actions,${ACTIONS}` },
     readyWithinMs: READY_MS,
@@ -68,8 +72,8 @@ async function loadAndKill(
   signal: AbortSignal | undefined,
 ) {
   const observer = await Observer.connect(stack.ready);
-  const caller = await findOutWhoCalls(stack, observer);
-  const operator = await Operator.start(stack, observer, caller);
+  const caller = await findOutWhoCalls(stack.ready.mcp_url, stack.ready.token, observer);
+  const operator = await Operator.start(stack.ready, stack.dataDir, observer, caller);
   try {
     const load = new Load({
       urls: stack.ready.mcp_urls,
@@ -83,7 +87,11 @@ async function loadAndKill(
     });
     const killer = new Killer(
       stack,
-      { everyMs: options.killEveryMs, natsKills: options.natsKills, apps: KILLED },
+      {
+        everyMs: options.killEveryMs,
+        apps: CALLS,
+        ...(options.nodes > 1 ? { natsKills: 0, leader: () => observer.leader() } : { natsKills: options.natsKills }),
+      },
       new Random(options.seed),
       () => load.answered / load.total,
     );
@@ -107,17 +115,7 @@ async function loadAndKill(
     await killer.repaired();
     await redriveTheRest(operator, observer);
     const restedAt = Date.now();
-    const history: History = {
-      calls: load.calls,
-      cancels: operator.cancels,
-      redrives: operator.redrives,
-      kills: killer.kills,
-      ...(await readLines(stack.dataDir)),
-      commands: await observer.commands(),
-      outcomes: await observer.outcomes(),
-      letters: operator.letters,
-      partitions: await observer.partitions(),
-    };
+    const history = await collect(load, operator, observer, stack.dataDir, killer.kills);
     return { history, loadMs: loadedAt - startedAt, restMs: restedAt - loadedAt, retries: load.retries };
   } finally {
     await operator.close();
@@ -126,15 +124,40 @@ async function loadAndKill(
 }
 
 /** Everything comes to rest: what is redriven may give up once more, and then it is redriven once more. */
-async function redriveTheRest(operator: Operator, observer: Observer): Promise<void> {
+export async function redriveTheRest(operator: Operator, observer: Observer): Promise<void> {
   const until = Date.now() + REST_TIMEOUT_MS;
   do await observer.quiet(until - Date.now());
   while ((await operator.redriveAll()) > 0 && Date.now() < until);
 }
 
+/** What every side has seen, once everything is at rest. */
+export async function collect(
+  { calls }: Load,
+  { cancels, redrives, letters }: Operator,
+  observer: Observer,
+  dataDir: string,
+  kills: History['kills'],
+): Promise<History> {
+  return {
+    calls,
+    cancels,
+    redrives,
+    kills,
+    ...(await readLines(dataDir)),
+    commands: await observer.commands(),
+    outcomes: await observer.outcomes(),
+    letters,
+    partitions: await observer.partitions(),
+  };
+}
+
 /** One call tells under which tenant and principal the token calls. */
-async function findOutWhoCalls(stack: TestStack, observer: Observer): Promise<CallerIdentity> {
-  const caller = new HttpCaller(stack.ready.mcp_url, stack.ready.token, CALL_MS);
+export async function findOutWhoCalls(
+  url: string,
+  token: string | undefined,
+  observer: Observer,
+): Promise<CallerIdentity> {
+  const caller = new HttpCaller(url, token, CALL_MS);
   const answer = await caller.call({ name: 'demo.echo', arguments: { text: 'who am I?' } });
   await caller.close();
   if (answer.kind !== 'succeeded') throw new Error(`the first call did not succeed: ${JSON.stringify(answer)}`);

@@ -1,7 +1,7 @@
 /** The producer of commands: submits through the command client, as a front end does, and hears the stored outcome. */
 import { CommandClient, connectNats } from '@callboard/jetstream';
 import { commandNumber } from '../commands.js';
-import { serveProducer } from './queue-producer.js';
+import { serveProducer, type QueueOrder } from './queue-producer.js';
 
 const KEYS = 1_000;
 
@@ -16,7 +16,7 @@ const client = await CommandClient.start(connection, {
   ...(scheduleAfter !== undefined && { scheduleDeadlinesAfterMs: Number(scheduleAfter) }),
 });
 
-serveProducer(async (job, n) => {
+serveProducer<QueueOrder['job']>(async (job, n) => {
   const { outcome } = await client.submit(commandNumber(n, `key-${n % KEYS}`, job));
   const { correlation_id, status, result } = await outcome;
   if (status !== 'succeeded') throw new Error(`${correlation_id}, command ${n}, ended ${status}`);

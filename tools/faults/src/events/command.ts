@@ -1,19 +1,15 @@
 /** `npm run faults -- events [options]`: the fault test with events. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runMutations } from '../mutate.js';
 import { countBy } from '../report.js';
+import { SEEDED_OPTIONS, runSeeds, sized } from '../seeded-runs.js';
 import { count } from '../options.js';
 import { EVENT_RULES } from './checker.js';
 import { ERAS } from './history.js';
 import { EVENT_MUTATIONS } from './mutations.js';
-import { runEventFaults, type EventFaultOptions, type EventFaultReport } from './run.js';
+import { runEventFaults, type EventFaultReport } from './run.js';
 
 const FULL = { keys: 50, values: 20, 'think-ms': 1_000, 'nats-kills': 3, 'backstage-kills': 2 };
 export const SMALL = { keys: 10, values: 8, 'think-ms': 600, 'nats-kills': 1, 'backstage-kills': 1 };
-const FINDINGS_SHOWN = 40;
 
 export const EVENTS_USAGE = `npm run faults -- events [options]
 
@@ -35,88 +31,43 @@ export async function runEvents(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
-      seed: { type: 'string' },
-      seeds: { type: 'string', default: '1' },
-      small: { type: 'boolean', default: false },
+      ...SEEDED_OPTIONS,
       keys: { type: 'string' },
       values: { type: 'string' },
       'think-ms': { type: 'string' },
       'nats-kills': { type: 'string' },
       'backstage-kills': { type: 'string' },
       'kill-every-ms': { type: 'string', default: '2000' },
-      mutation: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    process.stdout.write(EVENTS_USAGE);
-    return 0;
-  }
-  if (values.mutation !== undefined) {
-    const own = ['--mutation', values.mutation];
-    const options = ['events', ...args.filter((argument) => !own.includes(argument))];
-    return runMutations(EVENT_MUTATIONS, EVENT_RULES, values.mutation, options, (line) => console.log(line));
-  }
-  const size = values.small ? SMALL : FULL;
-  const sized = (option: keyof typeof FULL, least: number) =>
-    count(option, values[option] ?? String(size[option]), least);
-  const first = values.seed === undefined ? Date.now() % 2 ** 32 : count('seed', values.seed, 0);
-  const options = {
-    keys: sized('keys', 1),
-    values: sized('values', 1),
-    thinkMs: sized('think-ms', 0),
-    natsKills: sized('nats-kills', 0),
-    backstageKills: sized('backstage-kills', 0),
-    killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
-    ingestors: 2,
-    filters: 2,
+  const test = { subject: 'events', usage: EVENTS_USAGE, mutations: EVENT_MUTATIONS, rules: EVENT_RULES };
+  const prepare = () => {
+    const size = sized(values, values.small ? SMALL : FULL);
+    const options = {
+      keys: size('keys', 1),
+      values: size('values', 1),
+      thinkMs: size('think-ms', 0),
+      natsKills: size('nats-kills', 0),
+      backstageKills: size('backstage-kills', 0),
+      killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
+      ingestors: 2,
+      filters: 2,
+    };
+    return (seed: number, dataDir: string, signal: AbortSignal) =>
+      runEventFaults({ ...options, seed, dataDir }, console.log, signal);
   };
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort());
-  let broken = 0;
-  for (let seed = first; seed < first + count('seeds', values.seeds); seed++) {
-    const dataDir = await mkdtemp(join(tmpdir(), 'callboard-faults-'));
-    console.log(`seed ${seed}`);
-    const isKept = report(
-      await runEventFaults({ ...options, seed, dataDir }, (line) => console.log(line), interrupted.signal),
-      {
-        ...options,
-        seed,
-        dataDir,
-      },
-    );
-    if (isKept) await rm(dataDir, { recursive: true, force: true });
-    else broken += 1;
-  }
-  return broken > 0 ? 1 : 0;
+  return runSeeds(test, args, values, prepare, figures);
 }
 
-/** Returns whether every rule was kept. */
-function report(
-  { history, findings, loadMs, stopFailure, output }: EventFaultReport,
-  options: EventFaultOptions,
-): boolean {
+function figures({ history }: EventFaultReport): string[] {
   const { posts, stored, gaps, kills, read } = history;
   const retried = posts.filter(({ attempts }) => attempts > 1).length;
-  const lines = [
+  return [
     `sent, taken           ${countBy(posts, ({ way }) => way)}; not taken ${posts.filter(({ answeredAt }) => answeredAt === undefined).length}`,
     `sent more than once   ${retried}`,
     `stored                ${countBy(stored, ({ way }) => way)}`,
     `read                  ${ERAS.map((era) => `${era} ${read[era].length}`).join(', ')}`,
     `gaps told             ${countBy(gaps, ({ reason }) => reason) || 'none'}`,
     `kills                 ${countBy(kills, ({ process }) => process) || 'none'}`,
-    `duration              ${(loadMs / 1000).toFixed(1)} s under load`,
-    `end of the stack      ${stopFailure === undefined ? 'clean' : 'not clean'}`,
-    '',
-    ...findings.slice(0, FINDINGS_SHOWN).map(({ rule, detail }) => `${rule}: ${detail}`),
   ];
-  console.log(lines.join('\n'));
-  if (findings.length === 0 && stopFailure === undefined) {
-    console.log(`kept every rule, seed ${options.seed}\n`);
-    return true;
-  }
-  console.log(`\nthe stack said last:\n${stopFailure ?? output}`);
-  console.log(`rules broken: ${countBy(findings, ({ rule }) => rule) || 'the stack did not stop cleanly'}`);
-  console.log(`BROKEN: ${findings.length} findings, seed ${options.seed}\ndata: ${options.dataDir}\n`);
-  return false;
 }
