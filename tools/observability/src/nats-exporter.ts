@@ -1,0 +1,22 @@
+/** What prometheus-nats-exporter 0.20 tells with `-prefix=nats -jsz=all`, as its source has it (`collector/jsz.go`). */
+export const NATS_METRICS: readonly string[] = [
+  'nats_server_jetstream_disabled',
+  'nats_server_total_streams',
+  'nats_server_total_consumers',
+  'nats_server_total_messages',
+  'nats_server_total_message_bytes',
+  'nats_server_max_memory',
+  'nats_server_max_storage',
+  'nats_account_max_memory',
+  'nats_account_max_storage',
+  'nats_account_storage_used',
+  'nats_account_memory_used',
+  'nats_stream_total_messages',
+  'nats_stream_limit_messages',
+  'nats_stream_total_bytes',
+  'nats_stream_limit_bytes',
+  'nats_stream_first_seq',
+  'nats_stream_last_seq',
+  'nats_stream_consumer_count',
+  'nats_stream_subject_count',
+];
