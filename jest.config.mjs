@@ -9,7 +9,8 @@ export default {
   transform: {},
   globalSetup: '<rootDir>/libs/testing/dist/jest/global-setup.js',
   globalTeardown: '<rootDir>/libs/testing/dist/jest/global-teardown.js',
+  setupFiles: ['<rootDir>/libs/testing/dist/jest/fast-signatures.js'],
   testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   maxWorkers: 2,
 };
