@@ -7,6 +7,7 @@ import { STREAM, connectNats, partitionStates, whenLed } from '@callboard/jetstr
 import { DeliverPolicy, jetstream, jetstreamManager, type JetStreamManager, type JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { LOG } from './actions.js';
+import { leaderOf } from './cluster.js';
 import type { History, Line, PartitionState, StoredCommand, StoredOutcome } from './history.js';
 import type { ActionName, Work } from './plan.js';
 
@@ -69,11 +70,8 @@ export class Observer {
   }
 
   /** The place of the node that leads the command stream; undefined while there is none. */
-  async leader(): Promise<number | undefined> {
-    const info = await this.jsm.streams.info(STREAM.commands).catch(() => undefined);
-    // The nodes of a stack are called n1, n2 and so on.
-    const place = Number(info?.cluster?.leader?.slice(1)) - 1;
-    return Number.isInteger(place) ? place : undefined;
+  leader(): Promise<number | undefined> {
+    return leaderOf(this.jsm, STREAM.commands);
   }
 
   /** The stored envelope of one command. @throws Error when there is none, or more than one. */

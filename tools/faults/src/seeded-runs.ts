@@ -18,6 +18,25 @@ export const SEEDED_OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const;
 
+/** For `parseArgs`, of a test that can kill the nodes of a cluster. */
+export const CLUSTER_OPTIONS = {
+  nodes: { type: 'string', default: '1' },
+  replicas: { type: 'string', default: '2' },
+} as const;
+
+/** How many of what is killed there are. */
+export interface ClusterSize {
+  /** Of nats-server; those of a cluster are killed at ticks. */
+  nodes: number;
+  /** Of each app that is killed. */
+  replicas: number;
+}
+
+/** Reads the values that `CLUSTER_OPTIONS` make. @throws TypeError naming the option, when it is not a whole number or too small. */
+export function clusterSize(values: { nodes: string; replicas: string }): ClusterSize {
+  return { nodes: count('nodes', values.nodes), replicas: count('replicas', values.replicas) };
+}
+
 /** The part of the values that `SEEDED_OPTIONS` make. */
 export interface SeededValues {
   seed?: string | undefined;

@@ -1,7 +1,7 @@
 /** `npm run faults -- events [options]`: the fault test with events. */
 import { parseArgs } from 'node:util';
 import { countBy } from '../report.js';
-import { SEEDED_OPTIONS, runSeeds, sized } from '../seeded-runs.js';
+import { CLUSTER_OPTIONS, SEEDED_OPTIONS, clusterSize, runSeeds, sized } from '../seeded-runs.js';
 import { count } from '../options.js';
 import { EVENT_RULES } from './checker.js';
 import { ERAS } from './history.js';
@@ -21,7 +21,9 @@ export const EVENTS_USAGE = `npm run faults -- events [options]
   --think-ms N          how long a sender waits before its next event, on average (${FULL['think-ms']}; ${SMALL['think-ms']})
   --nats-kills N        kills of nats-server (${FULL['nats-kills']}; ${SMALL['nats-kills']})
   --backstage-kills N   kills of Backstage (${FULL['backstage-kills']}; ${SMALL['backstage-kills']})
+  --nodes N             a cluster of so many nats-servers, 3 or 5, which are killed as apps are, leaders too (1)
   --kill-every-ms N     time between two kills of an ingestor or a filter (2000)
+  --replicas N          ingestors, and filters (2)
   --mutation NAME,...   run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
 ${EVENT_MUTATIONS.map(({ name, what }) => `                          ${name.padEnd(22)}${what}`).join('\n')}
 `;
@@ -38,6 +40,7 @@ export async function runEvents(args: string[]): Promise<number> {
       'nats-kills': { type: 'string' },
       'backstage-kills': { type: 'string' },
       'kill-every-ms': { type: 'string', default: '2000' },
+      ...CLUSTER_OPTIONS,
     },
   });
   const test = { subject: 'events', usage: EVENTS_USAGE, mutations: EVENT_MUTATIONS, rules: EVENT_RULES };
@@ -50,8 +53,7 @@ export async function runEvents(args: string[]): Promise<number> {
       natsKills: size('nats-kills', 0),
       backstageKills: size('backstage-kills', 0),
       killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
-      ingestors: 2,
-      filters: 2,
+      ...clusterSize(values),
     };
     return (seed: number, dataDir: string, signal: AbortSignal) =>
       runEventFaults({ ...options, seed, dataDir }, console.log, signal);

@@ -22,8 +22,8 @@ describeWith([BACKSTAGE], 'events, while ingestors, filters, nats-server and Bac
         natsKills: SMALL['nats-kills'],
         backstageKills: SMALL['backstage-kills'],
         killEveryMs: 2_000,
-        ingestors: 2,
-        filters: 2,
+        replicas: 2,
+        nodes: 1,
       },
       () => undefined,
     );

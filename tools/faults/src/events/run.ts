@@ -7,8 +7,10 @@ import { toStructured } from '@callboard/events';
 import { EventReader, STREAM, connectNats } from '@callboard/jetstream';
 import { waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
+import { natsKillPlan } from '../cluster.js';
 import { Killer } from '../killer.js';
 import { Random } from '../random.js';
+import type { ClusterSize } from '../seeded-runs.js';
 import { rejectedOn, withinStack, type StackEnd } from '../within-stack.js';
 import { checkEvents, type EventFinding } from './checker.js';
 import { ERAS, type EventHistory, type SeenEvent, type SeenGap } from './history.js';
@@ -16,13 +18,11 @@ import { EventLoad } from './load.js';
 import { seenEvent, seenGap, type GivenEvent } from './seen.js';
 import { Subscriber } from './subscriber.js';
 
-export interface EventFaultOptions {
+export interface EventFaultOptions extends ClusterSize {
   seed: number;
   keys: number;
   values: number;
   thinkMs: number;
-  ingestors: number;
-  filters: number;
   killEveryMs: number;
   natsKills: number;
   backstageKills: number;
@@ -49,11 +49,12 @@ export async function runEventFaults(
   say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<EventFaultReport> {
-  const { dataDir, ingestors, filters } = options;
-  say(`starting Backstage, ${ingestors} ingestors and ${filters} filters in ${dataDir}`);
+  const { dataDir, replicas, nodes } = options;
+  say(`starting Backstage, ${nodes} nats-server, ${replicas} ingestors and ${replicas} filters in ${dataDir}`);
   const stack = {
     dataDir,
-    replicas: { 'event-ingestor': ingestors, 'pii-filter': filters },
+    config: { nats: { nodes } },
+    replicas: { 'event-ingestor': replicas, 'pii-filter': replicas },
     args: ['--backstage'],
     readyWithinMs: READY_MS,
   };
@@ -71,9 +72,15 @@ async function sendAndKill(
   await busIsRead(ready);
   const load = new EventLoad({ ...options, ready });
   const random = new Random(options.seed);
+  const sre = await stack.connect('sre');
   const killer = new Killer(
     stack,
-    { ...options, everyMs: options.killEveryMs, apps: KILLED },
+    {
+      everyMs: options.killEveryMs,
+      backstageKills: options.backstageKills,
+      apps: KILLED,
+      ...(await natsKillPlan(options, sre, STREAM.events)),
+    },
     random,
     () => load.done / load.total,
   );
@@ -108,6 +115,7 @@ async function sendAndKill(
     killer.stop();
     for (const era of ERAS) subscribers[era].stop();
     await Promise.allSettled([killing, reading]);
+    await sre.close();
   }
   await reading;
   const history: EventHistory = {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { count } from '../options.js';
 import { countBy } from '../report.js';
-import { SEEDED_OPTIONS, runSeeds, sized } from '../seeded-runs.js';
+import { CLUSTER_OPTIONS, SEEDED_OPTIONS, clusterSize, runSeeds, sized } from '../seeded-runs.js';
 import { SAGA_RULES } from './checker.js';
 import { SAGA_MUTATIONS } from './mutations.js';
 import { runSagaFaults, type SagaFaultReport } from './run.js';
@@ -20,7 +20,9 @@ export const SAGAS_USAGE = `npm run faults -- sagas [options]
   --clients N           clients at once (${FULL.clients}; ${SMALL.clients})
   --think-ms N          how long a client thinks before its next saga, on average (${FULL['think-ms']}; ${SMALL['think-ms']})
   --nats-kills N        kills of nats-server (${FULL['nats-kills']}; ${SMALL['nats-kills']})
+  --nodes N             a cluster of so many nats-servers, 3 or 5, which are killed as apps are, leaders too (1)
   --kill-every-ms N     time between two kills of an orchestrator or a runner (1500)
+  --replicas N          orchestrators, and runners (2)
   --mutation NAME,...   run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
 ${SAGA_MUTATIONS.map(({ name, what }) => `                          ${name.padEnd(22)}${what}`).join('\n')}
 `;
@@ -36,6 +38,7 @@ export async function runSagas(args: string[]): Promise<number> {
       'think-ms': { type: 'string' },
       'nats-kills': { type: 'string' },
       'kill-every-ms': { type: 'string', default: '1500' },
+      ...CLUSTER_OPTIONS,
     },
   });
   const test = { subject: 'sagas', usage: SAGAS_USAGE, mutations: SAGA_MUTATIONS, rules: SAGA_RULES };
@@ -47,8 +50,7 @@ export async function runSagas(args: string[]): Promise<number> {
       thinkMs: size('think-ms', 0),
       natsKills: size('nats-kills', 0),
       killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
-      orchestrators: 2,
-      runners: 2,
+      ...clusterSize(values),
     };
     return (seed: number, folder: string, signal: AbortSignal) =>
       runSagaFaults({ ...options, seed, dataDir: join(folder, 'data') }, console.log, signal);

@@ -6,25 +6,25 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CallboardError, newCorrelationId, parseActionId, type CommandEnvelope } from '@callboard/envelope';
-import { AckedPublisher, BUCKET, CommandClient, KeyValueStore } from '@callboard/jetstream';
+import { AckedPublisher, BUCKET, CommandClient, KeyValueStore, STREAM } from '@callboard/jetstream';
 import { SagaJournal } from '@callboard/saga-journal';
 import { testCommand, waitFor, type TestStack } from '@callboard/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { natsKillPlan } from '../cluster.js';
 import { Killer } from '../killer.js';
 import type { Kill } from '../history.js';
 import { Random } from '../random.js';
+import type { ClusterSize } from '../seeded-runs.js';
 import { rejectedOn, withinStack, type StackEnd } from '../within-stack.js';
 import { checkSagas, type Effect, type SagaFinding, type SeenSaga } from './checker.js';
 import { SAGA_ID, definitionFile, planSagas, type PlannedSaga } from './plan.js';
 
-export interface SagaFaultOptions {
+export interface SagaFaultOptions extends ClusterSize {
   seed: number;
   sagas: number;
   clients: number;
   /** How long a client thinks before its next saga, on average. */
   thinkMs: number;
-  orchestrators: number;
-  runners: number;
   killEveryMs: number;
   natsKills: number;
   dataDir: string;
@@ -49,14 +49,15 @@ export async function runSagaFaults(
   say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<SagaFaultReport> {
-  const { dataDir, orchestrators, runners } = options;
+  const { dataDir, replicas, nodes } = options;
   await mkdir(dataDir, { recursive: true });
   const definitions = `${dataDir}.saga.yaml`;
   await writeFile(definitions, definitionFile());
-  say(`starting ${orchestrators} orchestrators and ${runners} runners in ${dataDir}`);
+  say(`starting ${nodes} nats-server, ${replicas} orchestrators and ${replicas} runners in ${dataDir}`);
   const stack = {
     dataDir,
-    replicas: { 'saga-orchestrator': orchestrators, 'action-runner': runners },
+    config: { nats: { nodes } },
+    replicas: { 'saga-orchestrator': replicas, 'action-runner': replicas },
     env: { CALLBOARD_SAGAS: definitions },
     readyWithinMs: READY_MS,
   };
@@ -71,6 +72,7 @@ async function beginAndKill(
   signal: AbortSignal | undefined,
 ) {
   const nc = await stack.connect('mcp-frontend');
+  const sre = await stack.connect('sre');
   const commands = await CommandClient.start(nc, { instance: 'faults' });
   const random = new Random(options.seed);
   const planned = planSagas(options.sagas, random);
@@ -78,7 +80,11 @@ async function beginAndKill(
   let done = 0;
   const killer = new Killer(
     stack,
-    { everyMs: options.killEveryMs, natsKills: options.natsKills, apps: ['saga-orchestrator', 'action-runner'] },
+    {
+      everyMs: options.killEveryMs,
+      apps: ['saga-orchestrator', 'action-runner'],
+      ...(await natsKillPlan(options, sre, STREAM.sagas)),
+    },
     random,
     () => done / planned.length,
   );
@@ -114,7 +120,7 @@ async function beginAndKill(
     killer.stop();
     await Promise.allSettled([killing]);
     commands.close();
-    await nc.close();
+    await Promise.all([nc.close(), sre.close()]);
   }
 }
 

@@ -21,8 +21,8 @@ describe('sagas, while orchestrators, runners and nats-server are killed', () =>
         thinkMs: SMALL['think-ms'],
         natsKills: SMALL['nats-kills'],
         killEveryMs: 1_500,
-        orchestrators: 2,
-        runners: 2,
+        replicas: 2,
+        nodes: 1,
       },
       () => undefined,
     );
