@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { count } from '../options.js';
 import { countBy } from '../report.js';
-import { SEEDED_OPTIONS, runSeeds, sized } from '../seeded-runs.js';
+import { CLUSTER_OPTIONS, SEEDED_OPTIONS, clusterSize, runSeeds, sized } from '../seeded-runs.js';
 import { AUDIT_RULES } from './checker.js';
 import { AUDIT_MUTATIONS } from './mutations.js';
 import { runAuditFaults, type AuditFaultReport } from './run.js';
@@ -21,6 +21,8 @@ export const AUDIT_USAGE = `npm run faults -- audit [options]
   --think-ms N          how long a client thinks before its next operation, on average (${FULL['think-ms']}; ${SMALL['think-ms']})
   --nats-kills N        kills of nats-server (${FULL['nats-kills']}; ${SMALL['nats-kills']})
   --postgres-kills N    the ledger is in PostgreSQL, which is killed so often (0: in the audit writer's own database, which dies with it)
+  --nodes N             a cluster of so many nats-servers, 3 or 5, which are killed as apps are, leaders too (1)
+  --replicas N          runners, and filters (2); audit writers too, where the ledger is in PostgreSQL
   --kill-every-ms N     time between two kills of an audit writer, a runner or a filter (2000)
   --mutation NAME,...   run a copy of the product with this fault built in, and expect that it is found; "all" for each in turn:
 ${AUDIT_MUTATIONS.map(({ name, what }) => `                          ${name.padEnd(22)}${what}`).join('\n')}
@@ -38,6 +40,7 @@ export async function runAudit(args: string[]): Promise<number> {
       'nats-kills': { type: 'string' },
       'postgres-kills': { type: 'string' },
       'kill-every-ms': { type: 'string', default: '2000' },
+      ...CLUSTER_OPTIONS,
     },
   });
   const test = { subject: 'audit', usage: AUDIT_USAGE, mutations: AUDIT_MUTATIONS, rules: AUDIT_RULES };
@@ -51,7 +54,7 @@ export async function runAudit(args: string[]): Promise<number> {
       postgresKills: size('postgres-kills', 0),
       killEveryMs: count('kill-every-ms', values['kill-every-ms'], 100),
       outages: ['full', 'gone'] as const,
-      runners: 2,
+      ...clusterSize(values),
     };
     return (seed: number, folder: string, signal: AbortSignal) =>
       runAuditFaults({ ...options, seed, dataDir: join(folder, 'data') }, console.log, signal);

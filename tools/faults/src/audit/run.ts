@@ -15,9 +15,11 @@ import { startTestPostgres, stopAudit, waitFor, type TestPostgres, type TestStac
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Kill } from '../history.js';
+import { natsKillPlan } from '../cluster.js';
 import { Killer } from '../killer.js';
 import { Observer } from '../observe.js';
 import { Random } from '../random.js';
+import type { ClusterSize } from '../seeded-runs.js';
 import { rejectedOn, withinStack, type StackEnd } from '../within-stack.js';
 import {
   checkAudit,
@@ -33,12 +35,11 @@ import { AuditLoad } from './load.js';
 /** How the audit stream is taken away: its subjects are another's, or it has no room. */
 export type Outage = 'gone' | 'full';
 
-export interface AuditFaultOptions {
+export interface AuditFaultOptions extends ClusterSize {
   seed: number;
   operations: number;
   clients: number;
   thinkMs: number;
-  runners: number;
   killEveryMs: number;
   natsKills: number;
   /** Kills of PostgreSQL, which has the ledger then; 0: the ledger is in the audit writer's own database. */
@@ -72,14 +73,20 @@ export async function runAuditFaults(
   say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<AuditFaultReport> {
-  const { dataDir, runners, postgresKills } = options;
+  const { dataDir, replicas, nodes, postgresKills } = options;
   const postgres = postgresKills > 0 ? await startTestPostgres() : undefined;
   try {
-    say(`starting ${runners} runners and the ledger in ${postgres ? 'PostgreSQL' : dataDir}`);
+    say(`starting ${nodes} nats-server, ${replicas} runners and the ledger in ${postgres ? 'PostgreSQL' : dataDir}`);
     const stack = {
       dataDir,
       apps: APPS,
-      replicas: { ...Object.fromEntries(APPS.map((app) => [app, 1])), 'action-runner': runners },
+      config: { nats: { nodes } },
+      replicas: {
+        ...Object.fromEntries(APPS.map((app) => [app, 1])),
+        ...{ 'action-runner': replicas, 'pii-filter': replicas },
+        // Its own database is one process's.
+        ...(postgres && { 'audit-writer': replicas }),
+      },
       env: {
         CALLBOARD_AUDIT_CHECKPOINT_MS: '1000',
         ...(postgres && { CALLBOARD_AUDIT_DATABASE_URL: postgres.url }),
@@ -104,7 +111,9 @@ async function loadAndKill(
   const load = new AuditLoad({ ...options, ready });
   const random = new Random(options.seed);
   const progress = () => load.done / options.operations;
-  const plan = { everyMs: options.killEveryMs, natsKills: options.natsKills, apps: KILLED };
+  const sre = await stack.connect('sre');
+  const nodes = await natsKillPlan(options, sre, STREAM.commands);
+  const plan = { everyMs: options.killEveryMs, apps: KILLED, ...nodes };
   const killer = new Killer(stack, plan, random, progress);
   const database = new DatabaseKiller(postgres, options.postgresKills, new Random(options.seed + 1), progress);
   const startedAt = Date.now();
@@ -131,7 +140,7 @@ async function loadAndKill(
     clearInterval(ticker);
     stop();
     await Promise.allSettled([killing]);
-    await load.close();
+    await Promise.all([load.close(), sre.close()]);
   }
 }
 
