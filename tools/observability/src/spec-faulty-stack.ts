@@ -187,6 +187,8 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     redaction_policy: at('redaction.yaml'),
     sagas: at('sagas'),
     env: {
+      // Who guesses is refused for each guess, and not for guessing too often.
+      'mcp-frontend': { CALLBOARD_MAX_FAILED_AUTHENTICATIONS: '100000' },
       'pii-filter': { CALLBOARD_FILTER_TIMEOUT_MS: '2500' },
       'audit-writer': { CALLBOARD_AUDIT_CHECKPOINT_MS: '500' },
       notifier: {
