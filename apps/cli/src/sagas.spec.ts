@@ -6,7 +6,7 @@ import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect } from './spec-callboard.js';
 
-const SLOW_MS = 60_000;
+const SLOW_MS = 120_000;
 const SAGA = `id: stage.open
 version: 2
 description: Opens the stage, once somebody has said so.

@@ -7,7 +7,7 @@ import { CALLS, isAlive, startStack, waitFor, type ReadyFile, type TestStack } f
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect, echo } from './spec-callboard.js';
 
-const SLOW_MS = 60_000;
+const SLOW_MS = 180_000;
 
 let folder: string;
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from './spec-callboard.js';
 
-const SLOW_MS = 60_000;
+const SLOW_MS = 120_000;
 const MIB = 1024 ** 2;
 
 let folder: string;
