@@ -1,5 +1,5 @@
 /** A question in the words of Cedar: the four of it, and every entity that a policy can ask about. */
-import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import type { CedarValueJson, EntityJson, TypeAndId } from './cedar.js';
 import type { Sets } from './sets.js';
 import type { AccessResource, Caller, Question } from './vocabulary.js';
 

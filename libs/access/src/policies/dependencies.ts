@@ -4,8 +4,8 @@
  *
  * It is read off the policies' syntax, and errs to the side of more: whatever mentions a user in a way that is not known here counts.
  */
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
-import type { PolicyJson } from '@cedar-policy/cedar-wasm/nodejs';
+import * as cedar from './cedar.js';
+import type { PolicyJson } from './cedar.js';
 import { ACCESS_ACTIONS, type AccessAction } from './vocabulary.js';
 
 export interface DependsOn {

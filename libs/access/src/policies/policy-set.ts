@@ -6,8 +6,8 @@
  * policy's after the next change.
  */
 import { readFileSync } from 'node:fs';
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
-import type { DetailedError, PolicyJson } from '@cedar-policy/cedar-wasm/nodejs';
+import * as cedar from './cedar.js';
+import type { DetailedError, PolicyJson } from './cedar.js';
 import { toCedarRequest } from './cedar-request.js';
 import { Dependencies } from './dependencies.js';
 import { PoliciesError } from './policies-error.js';
