@@ -11,6 +11,6 @@ export default {
   globalTeardown: '<rootDir>/libs/testing/dist/jest/global-teardown.js',
   setupFiles: ['<rootDir>/libs/testing/dist/jest/fast-signatures.js'],
   testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
-  testTimeout: 60_000,
+  testTimeout: 180_000,
   maxWorkers: 2,
 };

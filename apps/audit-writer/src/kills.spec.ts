@@ -66,7 +66,7 @@ describe('when writers, PostgreSQL and nats-server are killed at random', () => 
           const status = await ledger.ask('status', {}).catch(() => undefined);
           return status?.written === status?.stream;
         },
-        { what: 'the ledger to have everything', timeoutMs: 30_000 },
+        { what: 'the ledger to have everything' },
       );
       const written = new Map<string, number>();
       for (let after = 0; ;) {

@@ -10,7 +10,7 @@ import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { ledgerOf, startWriter, verifyAll, type StartedWriter } from './spec-writer.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 let nats: TestNats;
 let folder: string;

@@ -52,7 +52,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
   afterAll(async () => {
     await client?.close();
     await stack?.stop();
-  }, 90_000);
+  });
 
   const post = async (topic: string, payload: object, headers: Record<string, string> = {}) => {
     const answer = await fetch(`${stack.ready.backstage_url}/api/events/http/${topic}`, {
@@ -109,7 +109,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
       'theatre/ticket-desk',
       'theatre/light-board',
     ]);
-  }, 60_000);
+  });
 
   it('nothing private passes, however it is wrapped, by any way that a client has and in any stream but those of the filter', async () => {
     const { name, email, phone, card, token } = PRIVATE;
@@ -151,7 +151,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
       }
     }
     expect(JSON.stringify(events)).not.toContain(data.encoded);
-  }, 60_000);
+  });
 
   it('an event that the filter cannot read is held for an operator, and those around it come', async () => {
     await subscribe('incidents', { sources: ['backstage'], topics: ['incidents'] });
@@ -172,7 +172,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
     expect(others).toEqual([]);
     expect(letter!.reason).toBe('too_deep');
     expect(JSON.stringify(letter)).not.toContain(PRIVATE.email);
-  }, 60_000);
+  });
 
   it('while the filter hangs no event comes and none is refused to Backstage; when it is replaced all come, in order', async () => {
     await subscribe('hung', { sources: ['backstage'], topics: ['incidents'] });
@@ -187,7 +187,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
     const events = await pollUntil('hung', 5);
     expect(numbers(events)).toEqual([10, 11, 12, 13, 14]);
     expect(JSON.stringify(events)).not.toContain(PRIVATE.email);
-  }, 90_000);
+  });
 
   it('a client that was lost with its front end finds at another what it missed, each event once', async () => {
     const [here, there] = stack.ready.mcp_urls;
@@ -220,7 +220,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
       what: 'another front end',
       ...WAIT,
     });
-  }, 90_000);
+  });
 
   it("what a client does in Backstage is on record: asked for, begun, ended, or refused, without anybody's private words", async () => {
     const get = { name: 'backstage.catalog.get-catalog-entity', arguments: { kind: 'User', name: 'ada' } };
@@ -260,7 +260,7 @@ describeWith([BACKSTAGE], 'between Backstage and an AI client', () => {
     } finally {
       await nc.close();
     }
-  }, 90_000);
+  });
 
   const meta = {
     'io.modelcontextprotocol/protocolVersion': REVISION,

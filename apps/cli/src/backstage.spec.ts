@@ -111,7 +111,7 @@ describeWith([BACKSTAGE], 'callboard up --backstage', () => {
     } finally {
       await client.close();
     }
-  }, 120_000);
+  });
 
   it('is found by the doctor, and so is a token that it does not take', async () => {
     const adapters = join(stack.dataDir, 'doctor.yaml');
@@ -132,7 +132,7 @@ describeWith([BACKSTAGE], 'callboard up --backstage', () => {
       fix: expect.stringContaining('externalAccess'),
     });
     expect(stdout).not.toContain('not-a-token');
-  }, 60_000);
+  });
 
   it('starts a killed Backstage again where it was, and tells the gap that its bus has', async () => {
     const reader = await Subscriber.to('event://backstage-bus', '2026-07-28', stack.ready.mcp_url);

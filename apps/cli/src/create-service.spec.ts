@@ -65,7 +65,7 @@ describeWith([BACKSTAGE], 'a saga that creates a service in Backstage', () => {
     await stack?.stop();
     server?.close();
     await rm(repositories, { recursive: true, force: true });
-  }, 90_000);
+  });
 
   const create = (name: string, owner: string) =>
     client.callTool({ name: 'services.create', arguments: { name, owner } });
@@ -101,7 +101,7 @@ describeWith([BACKSTAGE], 'a saga that creates a service in Backstage', () => {
       { what: 'the component', ...WAIT },
     );
     expect(body.spec).toMatchObject({ type: 'service', owner: ADA });
-  }, 120_000);
+  });
 
   it('unregisters the component and deletes the repository when its owner cannot be told', async () => {
     const result = await create('trap-room', REFUSED);
@@ -119,7 +119,7 @@ describeWith([BACKSTAGE], 'a saga that creates a service in Backstage', () => {
     expect(await locations()).not.toContain(`${url}/trap-room/catalog-info.yaml`);
     expect((await entity('trap-room')).status).toBe(404);
     expect(existsSync(join(repositories, 'trap-room.git'))).toBe(false);
-  }, 120_000);
+  });
 
   it('leaves a repository alone that was there before', async () => {
     await create('green-room', ADA);
@@ -128,5 +128,5 @@ describeWith([BACKSTAGE], 'a saga that creates a service in Backstage', () => {
     expect(again).toMatchObject({ isError: true, structuredContent: { error } });
     expect(existsSync(join(repositories, 'green-room.git'))).toBe(true);
     expect(await locations()).toContain(`${url}/green-room/catalog-info.yaml`);
-  }, 120_000);
+  });
 });

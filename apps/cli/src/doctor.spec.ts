@@ -26,7 +26,7 @@ import { refusalOf } from './doctor/nats.js';
 import { roomFindings } from './doctor/streams.js';
 import { callboard, callboardWith } from './spec-callboard.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const DAY_MS = 86_400_000;
 const MIB = 1024 ** 2;
 const CONFIG = `streams: { partitions: 1, max_bytes: ${MIB} }\n`;

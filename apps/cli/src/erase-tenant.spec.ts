@@ -293,7 +293,7 @@ it(
     const erase = ['tenants', 'erase', GONE, '--confirm', GONE, '--cancel', '--json'];
     const cut = spawn(process.execPath, [CLI, ...erase, '--data-dir', stack.dataDir], { stdio: 'ignore' });
     const ended = new Promise((resolve) => cut.once('exit', resolve));
-    await waitFor(async () => (await commandsOf(GONE)) === 0, { what: 'no more commands', timeoutMs: 60_000 });
+    await waitFor(async () => (await commandsOf(GONE)) === 0, { what: 'no more commands' });
     cut.kill('SIGKILL');
     await ended;
     const { code, stdout, stderr } = await run(...erase);

@@ -95,7 +95,7 @@ describe('a NATS that others run', () => {
       code: 1,
       stderr: expect.stringContaining('c_none'),
     });
-  }, 60_000);
+  });
 
   it('is not reached by files that are not there or contradict each other, and the message names them', async () => {
     const without = join(folder, 'empty.env');

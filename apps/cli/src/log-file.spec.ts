@@ -3,6 +3,7 @@ import { mkdtemp, readFile, readdir, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { waitFor } from '@callboard/testing';
 import { Echo, worthEchoing } from './echo.js';
 import { LogFile } from './log-file.js';
 
@@ -44,9 +45,13 @@ describe('the log of a process', () => {
     await symlink('/dev/full', path);
     const log = new LogFile(path);
     log.write('lost');
-    await new Promise((resolve) => setTimeout(resolve, 50));
     await rm(path);
-    log.write('kept');
+    // The file is there once it has heard of the full disk, and opens it again.
+    const keeps = () => {
+      log.write('kept');
+      return existsSync(path);
+    };
+    await waitFor(keeps, { what: 'a new file' });
     await log.close();
     await expect(readFile(path, 'utf8')).resolves.toBe('kept\n');
   });

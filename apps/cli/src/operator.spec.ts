@@ -7,7 +7,7 @@ import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect, type Ran } from './spec-callboard.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 let folder: string;
 let quotas: string;
@@ -91,7 +91,6 @@ interface Shown {
 const outcomeOf = (correlationId: string) =>
   waitFor(async () => (await json<Shown>('commands', 'show', correlationId)).outcome, {
     what: `the outcome of ${correlationId}`,
-    timeoutMs: 20_000,
   });
 
 describe('callboard dlq', () => {
@@ -207,7 +206,7 @@ describe('callboard commands cancel', () => {
         const found = await json<Open[]>('commands', 'list', '--key', KEY);
         return found.length === count && found;
       },
-      { what: `${count} open commands`, timeoutMs: 20_000 },
+      { what: `${count} open commands` },
     );
 
   it(
@@ -267,8 +266,8 @@ describe('callboard commands schedule', () => {
       const soon = new Date(Date.now() + 8_000).toISOString();
       await json('commands', 'schedule', 'create', 'once', ...append('once'), '--at', soon);
       await json('commands', 'schedule', 'create', 'often', ...append('often'), '--every', '1s');
-      await waitFor(async () => (await count('often')) >= 2, { what: 'two ticks', timeoutMs: 20_000 });
-      await waitFor(async () => (await count('once')) === 1, { what: 'the one tick', timeoutMs: 20_000 });
+      await waitFor(async () => (await count('often')) >= 2, { what: 'two ticks' });
+      await waitFor(async () => (await count('once')) === 1, { what: 'the one tick' });
       await json('commands', 'schedule', 'delete', 'often');
       await json('commands', 'schedule', 'delete', 'later');
       expect(await names()).toEqual(['nightly']);

@@ -6,7 +6,7 @@ import { CALLS, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect } from './spec-callboard.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const SAGA = `id: stage.open
 version: 2
 description: Opens the stage, once somebody has said so.
@@ -67,7 +67,7 @@ async function begin(): Promise<string> {
         });
         return called.isError ? false : called;
       },
-      { what: 'a saga that is accepted', timeoutMs: 20_000 },
+      { what: 'a saga that is accepted' },
     );
     const id = (structuredContent as { correlation_id: string }).correlation_id;
     await until(id, 'a saga that asks', ({ steps }) =>

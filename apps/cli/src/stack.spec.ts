@@ -35,7 +35,7 @@ describe('a running stack', () => {
         const ready = await stack.readReady();
         return !ready.processes[app]!.includes(victim!) && ready;
       },
-      { what: `another ${app}`, timeoutMs: 20_000 },
+      { what: `another ${app}` },
     );
   }
 

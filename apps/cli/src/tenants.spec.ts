@@ -6,7 +6,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { callboard, echo } from './spec-callboard.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const USER = 'user:local/operator';
 
 let stack: TestStack;

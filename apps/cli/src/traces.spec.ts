@@ -20,7 +20,7 @@ import { connect } from './spec-callboard.js';
 
 /** In everything that a caller or a sender says; it must be in nothing that is exported. */
 const CANARY = 'canary';
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 let folder: string;
 let collector: TestCollector;

@@ -2,11 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { GAP_TYPE } from '@callboard/events';
 import { startTestNats, type HttpHeaders, type TestNats } from '@callboard/testing';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { BATCHED, BEARER, OLD_TOKEN, STRUCTURED, SpecIngestors, TOKEN, type SpecIngestor } from './spec-ingestor.js';
-
-jest.setTimeout(120_000);
 
 let nats: TestNats;
 let ingestors: SpecIngestors;

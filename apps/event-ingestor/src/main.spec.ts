@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { readAudit, startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { BATCHED, BEARER, STRUCTURED, SpecIngestors, TOKEN } from './spec-ingestor.js';
 
-/** Processes and servers are started and killed: on a busy machine each of them takes its time. */
-jest.setTimeout(120_000);
 const PATIENT_MS = 60_000;
+/** With which it waits as long as the spec does. */
+const PATIENT = { CALLBOARD_STORE_TIMEOUT_MS: String(PATIENT_MS), CALLBOARD_DRAIN_TIMEOUT_MS: String(PATIENT_MS) };
 
 let nats: TestNats;
 let ingestors: SpecIngestors;
@@ -91,7 +91,7 @@ describe('an event', () => {
 
   it('that was stored by a process which died before it answered is known to the next', async () => {
     const way = await HeldAnswers.open(nats.url);
-    const first = await ingestors.start({ CALLBOARD_NATS_URL: way.url });
+    const first = await ingestors.start({ CALLBOARD_NATS_URL: way.url, ...PATIENT });
     const sent = event();
     way.hold();
     const answer = first.send(sent);
@@ -187,7 +187,7 @@ describe('the process', () => {
 
   it('that is told to stop answers what it has begun, takes nothing more, and exits with 0', async () => {
     const way = await HeldAnswers.open(nats.url);
-    const ingestor = await ingestors.start({ CALLBOARD_NATS_URL: way.url });
+    const ingestor = await ingestors.start({ CALLBOARD_NATS_URL: way.url, ...PATIENT });
     const sent = event();
     way.hold();
     const answer = ingestor.send(sent);

@@ -2,11 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { sign } from '@octokit/webhooks-methods';
 import { startTestNats, type HttpHeaders, type TestNats } from '@callboard/testing';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { GITHUB_SECRET, STANDARD_SECRET, SpecIngestors, type SpecIngestor } from './spec-ingestor.js';
-
-jest.setTimeout(120_000);
 
 let nats: TestNats;
 let ingestors: SpecIngestors;

@@ -29,7 +29,7 @@ beforeAll(async () => {
     },
     { what: 'the tools of the sagas' },
   );
-}, 60_000);
+});
 afterAll(() => stack.stop());
 
 const toolNames = async () => {
@@ -110,7 +110,7 @@ describe('the events of sagas', () => {
     expect(JSON.stringify([waiting, ended])).not.toContain('opera');
     await listening.close();
     await client.close();
-  }, 60_000);
+  });
 });
 
 describe('a saga as a resource', () => {

@@ -24,7 +24,7 @@ beforeAll(async () => {
     },
   });
   ports = stack.ready.mcp_urls.map((url) => Number(new URL(url).port));
-}, 60_000);
+});
 afterAll(() => stack.stop());
 
 const on = (replica: number) => (name: string, params: JsonObject, meta: JsonObject) =>
@@ -88,7 +88,7 @@ describe('demo.approve', () => {
         const shown = await task(replica, 'tasks/get', { taskId });
         return shown.status === wanted && shown;
       },
-      { what: `the task is ${wanted}`, timeoutMs: 20_000 },
+      { what: `the task is ${wanted}` },
     );
   const appended = async (key: string) => {
     const log = await readFile(join(stack.dataDir, 'demo', 'append.log'), 'utf8').catch(() => '');
@@ -132,7 +132,7 @@ describe('demo.approve', () => {
       },
       { what: 'both front ends' },
     );
-  }, 40_000);
+  });
 
   it('asks a client of a 2025 revision over its session', async () => {
     const client = new Client({ name: 'spec', version: '1' }, { capabilities: { elicitation: {} } });

@@ -431,7 +431,7 @@ describe('nats-server', () => {
     expect(asked instanceof Error ? await b.tasks.get(jane, String(taskId)) : asked).toMatchObject(task);
     await runner.end(command);
     expect(await a.tasks.get(jane, String(taskId))).toMatchObject({ status: 'completed' });
-  }, 60_000);
+  });
 });
 
 describe('who follows a task', () => {

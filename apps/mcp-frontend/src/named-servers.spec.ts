@@ -52,7 +52,7 @@ beforeAll(async () => {
     },
   });
   port = Number(new URL(stack.ready.mcp_url).port);
-}, 60_000);
+});
 afterAll(async () => {
   await stack.stop();
   await rm(folder, { recursive: true });

@@ -65,7 +65,7 @@ issuers:
   const server = new ServerSpec('', { ...written, action_scopes: [{ id: 'demo.progress', scopes: ['change'] }] });
   const access = await Access.open({ httpHost: '127.0.0.1', tokensFile: '', access: file });
   front = await startSpecFront({ server, access, port });
-}, 30_000);
+});
 afterAll(async () => {
   await front.stop();
   await issuer.stop();

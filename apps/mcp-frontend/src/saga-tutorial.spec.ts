@@ -37,7 +37,7 @@ beforeAll(async () => {
   await waitFor(async () => [...tools].every((name) => served.has(name)) || ((served = await toolNames()), false), {
     what: 'the tools of the tutorial',
   });
-}, 60_000);
+});
 afterAll(async () => {
   await stack?.stop();
   await rm(directory, { recursive: true, force: true });

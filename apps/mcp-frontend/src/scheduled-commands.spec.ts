@@ -98,8 +98,7 @@ async function storedWith(value: string): Promise<CommandEnvelope[]> {
   }
   return found;
 }
-const arrives = (value: string) =>
-  waitFor(async () => (await storedWith(value))[0], { what: `the command ${value}`, timeoutMs: 15_000 });
+const arrives = (value: string) => waitFor(async () => (await storedWith(value))[0], { what: `the command ${value}` });
 
 async function lettersOf(schedule: string): Promise<KeptLetter[]> {
   const letters: KeptLetter[] = [];
@@ -161,7 +160,7 @@ describe('a tick', () => {
     };
     const { errors } = await start({ commands: dying });
     await schedules.create('again', now(), scheduled('again'));
-    await waitFor(() => fails < 0, { what: 'a second delivery', timeoutMs: 15_000 });
+    await waitFor(() => fails < 0, { what: 'a second delivery' });
     await waitFor(async () => (await unacked()) === 0, { what: 'the ack of the tick' });
     expect(errors).toEqual([new Error('killed')]);
     expect(await storedWith('again')).toHaveLength(1);

@@ -1,4 +1,5 @@
 /** For specs of the edge: the real front on a real port, with actions that run in the process instead of behind a broker. */
+import type { ServerResponse } from 'node:http';
 import {
   Authenticator,
   ProtectedResources,
@@ -165,6 +166,8 @@ export interface SpecFront {
   requests: Limit;
   bodies: Limit;
   listens: Limit;
+  /** Bytes that clients have not taken yet, and that no socket has room for. */
+  unsent(): number;
   /** What the log was told of. */
   faults: unknown[];
   stop(): Promise<void>;
@@ -246,6 +249,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     new FailedAuthentications({ maxFailedAuthentications: options.maxFailedAuthentications ?? 0, trustedHops: 1 }),
   );
   options.access?.onChange(() => edge.lookAtStreamsAgain());
+  const responses = new Set<ServerResponse>();
   const server = new HttpServer(
     {
       host: '127.0.0.1',
@@ -254,6 +258,8 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
       maxConnections: 1_000,
     },
     (req, res) => {
+      responses.add(res);
+      res.once('close', () => responses.delete(res));
       if (McpEdge.isMcp(req)) edge.handle(req, res);
       else if (ResourceMetadata.isMetadata(req)) metadata.handle(req, res);
       else res.writeHead(404).end('not MCP');
@@ -264,7 +270,8 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     await modern.close();
     await server.stop(0);
   };
-  return { port, parts, audit, bus, modern, requests, bodies, listens, faults, stop };
+  const unsent = () => [...responses].reduce((bytes, { writableLength }) => bytes + writableLength, 0);
+  return { port, parts, audit, bus, modern, requests, bodies, listens, unsent, faults, stop };
 }
 
 export const ENVELOPE = {

@@ -14,14 +14,14 @@ export class Listening {
     { meta = {}, headers = {} }: { meta?: JsonObject; headers?: SpecHeaders } = {},
   ) {
     this.#socket = connect(port, '127.0.0.1');
-    this.#socket.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
+    this.#socket.setEncoding('utf8').on('data', (text: string) => (this.#text += text));
     this.#socket.on('error', () => undefined);
     const request = modernRequest('subscriptions/listen', { notifications }, { meta, headers, message: { id: 0 } });
     this.#socket.write(request);
   }
 
   get frames(): { method?: string; params?: JsonObject; id?: unknown; result?: JsonObject }[] {
-    return [...this.#text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as JsonObject);
+    return [...this.#text.matchAll(/^data: (.*)\n/gm)].map(([, json]) => JSON.parse(json!) as JsonObject);
   }
 
   async until(frames: number): Promise<this['frames']> {

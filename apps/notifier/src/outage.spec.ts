@@ -51,7 +51,7 @@ describeWith([BACKSTAGE], 'Backstage that is killed in the middle of many notifi
     await running?.stop();
     await backstage?.dispose();
     await rm(folder, { recursive: true, force: true });
-  }, 120_000);
+  });
 
   it('leaves none out, has none twice, and each of its users has them in order', async () => {
     let done = 0;

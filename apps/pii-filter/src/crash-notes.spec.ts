@@ -8,7 +8,7 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
 
 const DEADLY = new URL('./spec-deadly-filter.js', import.meta.url);
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const MAX_CRASHES = 2;
 
 let nats: TestNats;

@@ -12,7 +12,7 @@ const EVENTS = 1_000;
 const KEYS = 20;
 const FILTER_KILLS = 8;
 const SERVER_KILLS = 2;
-const SLOW_MS = 240_000;
+const SLOW_MS = 180_000;
 
 let nats: TestNats;
 let jsm: JetStreamManager;

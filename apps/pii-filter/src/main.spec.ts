@@ -6,13 +6,10 @@ import { heldLetterSubject, parseEventSubject } from '@callboard/envelope';
 import { EVENT_LIMITS, eventAddress, readEventHeaders, type SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM, type HeldLetter } from '@callboard/jetstream';
 import { readAudit, startTestNats, stopAudit, waitFor, type TestNats } from '@callboard/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import { contentOf } from './judge-event.js';
 import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
-
-// Each starts processes whose threads read word lists.
-jest.setTimeout(120_000);
 
 let nats: TestNats;
 let jsm: JetStreamManager;
@@ -42,7 +39,7 @@ async function start(instance: string, env: NodeJS.ProcessEnv = {}): Promise<Sta
 }
 
 const told = (filter: StartedFilter, what: string) =>
-  waitFor(() => filter.output().includes(what), { what: `the log to say: ${what}`, timeoutMs: 20_000 });
+  waitFor(() => filter.output().includes(what), { what: `the log to say: ${what}` });
 
 const named = (messages: StoredMsg[], event: SourcedEvent) =>
   messages.filter(({ subject }) => subject.endsWith(`.${nameOf(event)}`));

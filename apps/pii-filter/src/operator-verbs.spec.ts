@@ -14,16 +14,13 @@ import {
   type KeptLetter,
 } from '@callboard/jetstream';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
 
 const LENIENT = 'version: 1\npolicies: [{ name: lenient }]\n';
 const STRICT = 'version: 1\npolicies: [{ name: strict, mode: allow_list, fields: [{ path: ref, action: keep }] }]\n';
 const NO_COMMANDS = undefined as unknown as CommandClient;
-
-// Each starts processes whose threads read word lists.
-jest.setTimeout(120_000);
 
 let nats: TestNats;
 let jsm: JetStreamManager;

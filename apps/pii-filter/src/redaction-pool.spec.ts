@@ -5,7 +5,7 @@ import type { RawEvent } from './raw-event.js';
 import { RedactionPool } from './redaction-pool.js';
 import { rawEvent } from './spec-filter.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const lost: string[] = [];
 const KEY = Buffer.alloc(32, 7);
 let pool: RedactionPool;

@@ -145,7 +145,7 @@ describe('the events of a saga', () => {
     await caller.until(id, 'a halted saga', ({ state }) => state.phase === 'halted');
     await first.die();
     await run(stage);
-    await waitFor(() => orchestrators[0]!.is.halted === 1, { what: 'the saga at the next owner', timeoutMs: 20_000 });
+    await waitFor(() => orchestrators[0]!.is.halted === 1, { what: 'the saga at the next owner' });
     const halted = { ...named, topic: 'saga.halted', id, step: 'light', code: 'action_failed' };
     await waitFor(async () => (await told(id)).length === 2, { what: 'both events' });
     expect(await told(id)).toEqual([{ ...named, topic: 'saga.started', id }, halted]);

@@ -155,7 +155,7 @@ describe('the tokens file, while a front end runs', () => {
       );
     });
     expect(await heard).toBe('tokens');
-  }, 30_000);
+  });
 });
 
 describe('the access file, while a front end runs', () => {

@@ -94,7 +94,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     expect([status, log]).toEqual(['completed', expect.anything()]);
     expect(output).toMatchObject({ said: '4 steps done', correlationId: expect.stringMatching(/^i_/) });
     expect(log.join('\n')).toMatch(/Progress 4 of 4: step 4 of 4/);
-  }, 60_000);
+  });
 
   it('fails the step with the code and the message of the action', async () => {
     const taskId = await scaffolder.run('call', { tool: 'demo.echo', args: { text: 7 } });
@@ -110,7 +110,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     const [, id] = /Accepted as (\S+)/.exec((await scaffolder.log(taskId)).join('\n'))!;
     const outcome = await outcomeOf(stack, id!);
     expect(outcome).toBe('cancelled');
-  }, 60_000);
+  });
 
   it('makes one command of a step when Backstage is killed while it runs, and gets its outcome afterwards', async () => {
     const values = { key: 'killed', tool: 'demo.sleep', args: { ms: 25_000 } };
@@ -122,7 +122,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     const { status, output } = await scaffolder.ended(taskId, 90_000);
     expect([status, output['said']]).toEqual(['completed', expect.stringMatching(/^slept \d{5} ms$/)]);
     expect((await appended('killed')).map(({ value }) => value)).toEqual(['first', 'second']);
-  }, 180_000);
+  });
 
   it('gets the outcome all the same when the front end is killed while it waits', async () => {
     const taskId = await scaffolder.run('call', { tool: 'demo.sleep', args: { ms: 6_000 } });
@@ -131,7 +131,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     process.kill(pid!, 'SIGKILL');
     expect((await scaffolder.ended(taskId, 60_000)).status).toBe('completed');
     expect((await scaffolder.log(taskId)).join('\n')).toContain('trying again');
-  }, 90_000);
+  });
 
   it('joins the commands that have succeeded when a task is retried, and calls anew what has failed', async () => {
     const args = { id: 'retried', times: 1, retryable: false };
@@ -141,14 +141,14 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     const { status, output } = await scaffolder.ended(taskId);
     expect([status, output['said']]).toEqual(['completed', 'succeeded at attempt 1']);
     expect((await appended('retried')).map(({ value }) => value)).toEqual(['first', 'second']);
-  }, 60_000);
+  });
 
   it('makes a command for each thing of a step that runs for several', async () => {
     const keys = ['each-a', 'each-b', 'each-c'];
     const taskId = await scaffolder.run('each', { keys });
     expect((await scaffolder.ended(taskId)).status).toBe('completed');
     for (const key of keys) expect(await appended(key)).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('calls a tool of a configured MCP server, once, and keeps its result with the task', async () => {
     const taskId = await scaffolder.run('mcp-call', { tool: 'demo.append', args: { key: 'mcp', value: 'a' } });
@@ -156,7 +156,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
     await scaffolder.tell(taskId, 'retry');
     expect((await scaffolder.ended(taskId)).status).toBe('completed');
     expect(await appended('mcp')).toHaveLength(1);
-  }, 60_000);
+  });
 
   const invoke = async (name: string, input: object) => {
     const path = `api/callboard/.backstage/actions/v1/actions/callboard:${name}/invoke`;

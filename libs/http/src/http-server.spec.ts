@@ -108,7 +108,7 @@ describe('a refusal', () => {
     void closed.then(() => clearInterval(sending));
     await once(socket, 'data');
     await closed;
-  }, 20_000);
+  });
 });
 
 describe('a request that says one thing twice', () => {

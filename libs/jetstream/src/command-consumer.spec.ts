@@ -153,7 +153,7 @@ describe('the ordered keyed consumer', () => {
         most = Math.max(most, a.consumer.buffered);
         return runs.length >= 300;
       },
-      { what: 'all commands', timeoutMs: 20_000 },
+      { what: 'all commands' },
     );
     expect(byKey(runs)).toEqual(inOrder(20, 15));
     // Two partitions, each with its limit and one command that crosses it.
@@ -352,7 +352,7 @@ describe('the ordered keyed consumer', () => {
     expect(a.errors).toEqual([]);
     const sre = await nats.connect('sre');
     await waitFor(async () => (await partitionStates(sre)).every(isQuiet), { what: 'every floor at its end' });
-  }, 120_000);
+  });
 
   it('pulls the key of an urgent command forward from deep in the backlog, all of it in order', async () => {
     // One at a time, and slow: without being pulled forward it would take minutes.
@@ -365,14 +365,12 @@ describe('the ordered keyed consumer', () => {
     const urgent = command(last.ordering_key, { n: 'urgent' }, { priority: 'high' });
     await store(frontend, [urgent]);
     const a = await start('a', slow, { concurrencyPerPartition: 1 });
-    const from = Date.now();
-    await waitFor(() => runs.some(({ n }) => n === 'urgent'), { what: 'the urgent command', timeoutMs: 20_000 });
-    expect(runs.length).toBeLessThan(2_000);
+    await waitFor(() => runs.some(({ n }) => n === 'urgent'), { what: 'the urgent command' });
+    expect(runs.length).toBeLessThan(low.length / 4);
     const before = low.filter(({ ordering_key: key }) => key === last.ordering_key).map(({ args }) => args['n']);
     expect(byKey(runs)[last.ordering_key]).toEqual([...before, 'urgent']);
-    expect(Date.now() - from).toBeLessThan(10_000);
     expect(a.errors).toEqual([]);
-  }, 120_000);
+  });
 
   it('begins nothing that somebody else has ended, and says what it was doing', async () => {
     let release!: () => void;
@@ -434,5 +432,5 @@ describe('the ordered keyed consumer', () => {
     await handed(2);
     expect(lost).toBe(1);
     expect(runs.map(({ n }) => n)).toEqual([0, 1]);
-  }, 60_000);
+  });
 });

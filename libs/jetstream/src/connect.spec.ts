@@ -20,7 +20,7 @@ const topology = declareTopology({ partitions: 1 });
 const USER = 'operator';
 /** With TLS 1.3 a server refuses a client's certificate after the client believes that all is well. */
 const REFUSED = /certificate|unknown ca|closed|reset|alert|timeout/i;
-const SLOW_MS = 60_000;
+const SLOW_MS = 180_000;
 
 let folder: string;
 let certificates: Certificates;

@@ -60,7 +60,6 @@ describe('an owner that was frozen for so long that its lease ran out', () => {
     const outcomes = (count: number) =>
       waitFor(async () => (await jsm.streams.info(STREAM.outcomes)).state.messages >= count, {
         what: `${count} outcomes`,
-        timeoutMs: 20_000,
       });
     const a = await start('a');
     await store(frontend, append(0, 5));

@@ -13,7 +13,7 @@ import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { onDenied } from './connect.js';
 import { inboxPrefix, type DeclaredUser, type Topology } from './topology.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const PARTITIONS = { partitions: 2, eventPartitions: 2 };
 /** The server looks at who asks before it looks at what: this is no request that it would carry out. */
 const NO_REQUEST = '{"';

@@ -11,7 +11,7 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 import { checkTopology } from './apply.js';
 import { declareTopology, inboxPrefix } from './topology.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const ANSWER_MS = 400;
 /** In a key, and at the beginning of a body. */
 const CANARY = `canary${randomBytes(6).toString('hex')}`;

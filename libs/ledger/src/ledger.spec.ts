@@ -21,7 +21,7 @@ import { dropSealed, sealSegments } from './segments.js';
 
 const KEK = Buffer.alloc(32, 1);
 const ORIGIN = { app: 'spec', instance: 'spec-1' };
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 let sequence = 0;
 function message(fact: Partial<AuditFact> = {}): StreamMessage {

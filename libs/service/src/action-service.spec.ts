@@ -93,7 +93,7 @@ beforeAll(async () => {
   catalog = new Catalog(registry, (error) => faults.push(error));
   services = new NatsServices(nc, catalog);
   await catalog.start();
-}, 60_000);
+});
 beforeEach(async () => {
   await Promise.all(running.map((service) => service.drain(0)));
   running = [];
@@ -105,7 +105,7 @@ afterAll(async () => {
   services?.close();
   catalog?.stop();
   await nats?.dispose();
-}, 60_000);
+});
 
 const untilAnnounced = (count: number) => waitFor(() => instances().size === count, { what: `${count} instances` });
 

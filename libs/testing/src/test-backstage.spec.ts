@@ -5,7 +5,7 @@ describeWith([BACKSTAGE], 'the Backstage of the tests', () => {
   let backstage: TestBackstage;
   beforeAll(async () => {
     backstage = await startBackstage();
-  }, 120_000);
+  });
   afterAll(() => backstage?.dispose());
 
   const get = (path: string, token: string) =>
@@ -47,5 +47,5 @@ describeWith([BACKSTAGE], 'the Backstage of the tests', () => {
     await backstage.start();
     const answer = await get('events/bus/v1/subscriptions/forgotten/events', backstage.tokens.events);
     expect(answer.status).toBe(404);
-  }, 120_000);
+  });
 });

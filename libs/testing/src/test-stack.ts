@@ -115,7 +115,7 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
         const found = existsSync(readyFile) ? await readReady().catch(() => undefined) : undefined;
         return found?.supervisor_pid === supervisor.pid && found;
       },
-      { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 60_000 },
+      { what: 'a ready stack', timeoutMs: options.readyWithinMs ?? 120_000 },
     );
   } catch (error) {
     supervisor.kill('SIGTERM');

@@ -10,7 +10,7 @@ export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: { what: string; timeoutMs?: number },
 ): Promise<Exclude<T, false | undefined | null>> {
-  const { what, timeoutMs = 20_000 } = options;
+  const { what, timeoutMs = 60_000 } = options;
   const until = Date.now() + timeoutMs;
   for (;;) {
     const value = await condition();

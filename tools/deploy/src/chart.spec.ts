@@ -26,7 +26,7 @@ const tried: string[] = [];
 const helm = await findHelm({ tried });
 if (!helm) process.stderr.write(`SKIPPED: the chart is not rendered, because there is no helm: ${tried.join('; ')}\n`);
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 const scenario = (name: string): Scenario => SCENARIOS.find((one) => one.name === name)!;
 
 describe('the files of the chart', () => {

@@ -33,11 +33,11 @@ describeWith(TOOLS, 'docs/events.md', () => {
     });
     const { ingest_url: INGEST_URL, token: INGEST_TOKEN } = stack.ready;
     env = { ...process.env, INGEST_URL, INGEST_TOKEN, GITHUB_SECRET: SECRET };
-  }, 120_000);
+  });
   afterAll(async () => {
     await stack.stop();
     await rm(folder, { recursive: true, force: true });
-  }, 120_000);
+  });
 
   it('has an example of every form', () => {
     expect(steps).toHaveLength(4);

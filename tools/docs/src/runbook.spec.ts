@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { inRepository, readPage, repositoryFiles } from './pages.js';
 import { startServers, type Servers } from './spec-servers.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 /** Pages whose blocks go on with the files of those before. */
 const LEAVES = new Set(['restore', 'key-rotation']);
 

@@ -49,7 +49,7 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(async () => {
   await stack?.stop();
-}, 60_000);
+});
 
 describe('a real client lists the tools, calls them and sees their progress', () => {
   it.each([

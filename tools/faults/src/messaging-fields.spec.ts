@@ -15,12 +15,12 @@ beforeAll(async () => {
   stack = await startStack({ apps: CALLS, replicas: { 'mcp-frontend': 2, 'action-runner': 2 } });
   observer = await Observer.connect(stack.ready);
   caller = new HttpCaller(stack.ready.mcp_url, stack.ready.token, 30_000);
-}, 90_000);
+});
 afterAll(async () => {
   await caller?.close();
   await observer?.close();
   await stack?.stop();
-}, 60_000);
+});
 
 const field = (name: string) => `io.callboard/${name}`;
 const correlationIdOf = (result: ToolResult) => result._meta?.[field('correlation_id')];
@@ -62,7 +62,7 @@ describe('200 simultaneous calls with one idempotency key over two front ends', 
     });
     results = await Promise.all(callers.map((each) => resultOf(append, each)));
     await Promise.all(callers.map((each) => each.close()));
-  }, 60_000);
+  });
 
   it('have one side effect', async () => {
     const effects = await readAppended(stack.dataDir);

@@ -43,7 +43,6 @@ describeWith([PROMTOOL], 'a cluster of three nats-servers', () => {
     for (const [alert, labels] of Object.entries(alerts)) faults.push({ alert, planted, mended, labels });
     await waitFor(() => series('nats_server_total_streams').length === 3 && leaders().length === 1, {
       what: 'a whole cluster',
-      timeoutMs: 60_000,
     });
     await lapse.minutes(2);
   }
@@ -67,7 +66,7 @@ describeWith([PROMTOOL], 'a cluster of three nats-servers', () => {
         async () => {
           await nodes.kill(2);
           // The one that is left may take itself for the leader for some seconds.
-          await waitFor(() => leaders().length === 0, { what: 'a stream without a leader', timeoutMs: 60_000 });
+          await waitFor(() => leaders().length === 0, { what: 'a stream without a leader' });
         },
         () => nodes.restart(),
       );

@@ -16,7 +16,7 @@ import { MOST_COMMANDS, startFaultyStack, type FaultyStack } from './spec-faulty
 import { firedAndCleared, type PlantedFault } from './spec-fired.js';
 import { TimeLapse, type Scrape } from './spec-time-lapse.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 /** Minutes that a fault stays: longer than any of these alerts waits, with the window that it looks back. */
 const LONG_ENOUGH = 25;
 
@@ -57,12 +57,11 @@ describeWith([PROMTOOL], 'a real stack', () => {
 
   /** Waits for a figure of any process. */
   const figure = (name: string, holds: (value: number) => boolean) =>
-    waitFor(() => valuesOf(lapse.latest, name).some(holds), { what: `${name} as expected`, timeoutMs: 30_000 });
+    waitFor(() => valuesOf(lapse.latest, name).some(holds), { what: `${name} as expected` });
   /** Waits for a figure of every process that has it. */
   const figures = (name: string, holds: (value: number) => boolean) =>
     waitFor(() => valuesOf(lapse.latest, name).length > 0 && valuesOf(lapse.latest, name).every(holds), {
       what: `${name} as expected everywhere`,
-      timeoutMs: 30_000,
     });
 
   /** Does this over and over until it is told to stop. */
@@ -337,7 +336,7 @@ describeWith([PROMTOOL], 'a real stack', () => {
       /** Has the supervisor start others in their places. */
       async function replaced(): Promise<void> {
         thaw();
-        await waitFor(async () => (await runners()).every(isAlive), { what: 'other runners', timeoutMs: 60_000 });
+        await waitFor(async () => (await runners()).every(isAlive), { what: 'other runners' });
         await owned();
       }
 
@@ -345,7 +344,6 @@ describeWith([PROMTOOL], 'a real stack', () => {
         const each = () => valuesOf(lapse.latest, 'callboard_partitions_owned');
         return waitFor(() => each().length === 2 && each()[0]! + each()[1]! === 16, {
           what: 'an owner of each partition',
-          timeoutMs: 60_000,
         });
       }
     },

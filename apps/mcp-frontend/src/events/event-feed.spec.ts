@@ -38,8 +38,7 @@ function watch(feed: EventFeed, selection: EventSelection = {}, tenantId = TENAN
 }
 
 const last = async () => (await jsm.streams.info(STREAM.events)).state.last_seq;
-const hear = (heard: number[], sequence: number) =>
-  waitFor(() => heard.includes(sequence), { what: 'the event', timeoutMs: 30_000 });
+const hear = (heard: number[], sequence: number) => waitFor(() => heard.includes(sequence), { what: 'the event' });
 
 describe('the feed of events', () => {
   it('tells each watch of the events of its tenant that it selects, and of no others', async () => {
@@ -118,7 +117,7 @@ describe('the feed of events', () => {
       const heard = watch(feed);
       await jsm.streams.delete(STREAM.events);
       await applyTopology(anyone, declareTopology({ maxBytes: 256 * 1024 ** 2 }));
-      await waitFor(() => heard.length > 0, { what: 'a ring', timeoutMs: 30_000 });
+      await waitFor(() => heard.length > 0, { what: 'a ring' });
       await stored.store();
       await hear(heard, 1);
       expect(feed.position).toBe(1);

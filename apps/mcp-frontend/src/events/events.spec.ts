@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ENVELOPE } from '../spec-front.js';
 import type { EventsAnswer } from './event-json.js';
 
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 let stack: TestStack;
 let urls: string[];
@@ -38,7 +38,7 @@ async function kill(app: string, place = 0): Promise<() => Promise<void>> {
   const pid = (await stack.readReady()).processes[app]![place]!;
   process.kill(pid, 'SIGKILL');
   const replaced = async () => (await stack.readReady()).processes[app]![place] !== pid;
-  return () => waitFor(replaced, { what: `another ${app}`, timeoutMs: 60_000 }).then(() => undefined);
+  return () => waitFor(replaced, { what: `another ${app}` }).then(() => undefined);
 }
 
 const ids = ({ events }: EventsAnswer) => events.map(({ event }) => (event as JsonObject).id);
@@ -155,7 +155,7 @@ describe.each(CLIENTS)("the SDK's client of %s", (name, connect) => {
       )();
       const told = updates.length;
       await stored.store({ source, id: '4' });
-      await waitFor(() => updates.length > told, { what: 'the update after the crash', timeoutMs: 30_000 });
+      await waitFor(() => updates.length > told, { what: 'the update after the crash' });
       expect(new Set(updates)).toEqual(new Set([uri]));
       expect(ids(await client.read(`${uri}?after=${before.next_cursor}`))).toEqual(['3', '4']);
       await client.close();

@@ -20,7 +20,7 @@ beforeAll(async () => {
     env: { CALLBOARD_CALL_SAGA_DEADLINE_MS: String(WITHIN_MS) },
   });
   port = Number(new URL(stack.ready.mcp_url).port);
-}, 60_000);
+});
 afterAll(() => stack.stop());
 
 const call = async (name: string, args: JsonObject, meta: JsonObject = {}, headers: Record<string, string> = {}) =>
@@ -162,7 +162,6 @@ describe('calls that carry a saga_id', () => {
     await step('kill', 'pay');
     await waitFor(async () => (await stack.readReady()).processes['saga-orchestrator']![0] !== killed, {
       what: 'another orchestrator',
-      timeoutMs: 20_000,
     });
     const { structuredContent } = await call('callboard.saga.abort', { saga_id: 'kill', wait_ms: 30_000 });
     expect(structuredContent).toMatchObject({ phase: 'compensated' });

@@ -85,7 +85,7 @@ beforeAll(async () => {
   jsm = await jetstreamManager(await nats.connect('sre'), { checkAPI: false });
   records = await KeyValueStore.open(await nats.connect('mcp-frontend'), BUCKET.sessions);
   runner = await startSpecRunner(nats, actions);
-}, 60_000);
+});
 afterEach(async () => {
   await Promise.all(replicas.splice(0).map((replica) => replica.stop()));
 });
@@ -421,7 +421,7 @@ describe('a request whose replica is gone', () => {
     expect(textOf(after.at(-1)?.message)).toBe('done');
     expect(after.at(-1)?.message).not.toHaveProperty(['result', '_meta', 'io.callboard/replayed']);
     expect(effects.filter((effect) => effect === 'orphan')).toHaveLength(1);
-  }, 20_000);
+  });
 
   it('is answered once when its replica was only thought to be gone', async () => {
     const [a, b] = await twoReplicas();
@@ -439,7 +439,7 @@ describe('a request whose replica is gone', () => {
     expect(progressOf(await resumed.messages())).toEqual([1, 2, 3]);
     expect(progressOf(await (await client.get(b.url, id)).messages())).toEqual([1, 2, 3]);
     expect(await stored(client.sessionId)).toHaveLength(6);
-  }, 20_000);
+  });
 
   it('goes on elsewhere when its replica stops in order', async () => {
     const [a, b] = await twoReplicas();
@@ -470,7 +470,7 @@ describe('a request whose replica is gone', () => {
     const rest = await resumed.messages();
     expect(progressOf(rest)).toEqual([2]);
     expect(textOf(rest.at(-1)?.message)).toBe('done');
-  }, 30_000);
+  });
 });
 
 describe('the standalone stream', () => {
@@ -622,7 +622,7 @@ describe('a question to the client', () => {
     await client.send(b.url, answerTo(old['id'], 'Late'));
     await client.send(b.url, answerTo(question['id'], 'Grace'));
     expect(textOf((await resumed.messages()).at(-1)?.message)).toBe('Hello, Grace');
-  }, 20_000);
+  });
 });
 
 describe('a request that its client cancels', () => {
@@ -731,7 +731,7 @@ describe('what there may be of everything', () => {
     expect((await call.messages()).length).toBeLessThan(101);
     const messages = await (await client.get(url, id)).messages();
     expect(messages).toHaveLength(101);
-  }, 30_000);
+  });
 });
 
 describe('the app in processes of its own', () => {
@@ -777,5 +777,5 @@ describe('the app in processes of its own', () => {
       await sdk.close();
       await Promise.all([a.kill('SIGKILL'), b.kill('SIGTERM')]);
     }
-  }, 60_000);
+  });
 });

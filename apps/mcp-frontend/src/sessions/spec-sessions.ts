@@ -101,6 +101,8 @@ export interface SpecReplica {
   readonly url: string;
   readonly router: SessionRouter;
   readonly nc: NatsConnection;
+  /** The sequence of the last event that it has heard of. */
+  heard(): number;
   /** Stops as the app does. */
   stop(): Promise<void>;
   /** Is gone at once: no connection is ended in order, nothing is told to anyone. */
@@ -172,6 +174,7 @@ export async function startReplica(
     url,
     router,
     nc,
+    heard: () => events.resources.position,
     stop: async () => {
       await router.close();
       const closed = new Promise((resolve) => http.close(resolve));

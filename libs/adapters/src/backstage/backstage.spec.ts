@@ -42,7 +42,7 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
 
   beforeAll(async () => {
     spec = await startSpecBackstage();
-  }, 180_000);
+  });
   afterAll(() => spec?.dispose(), 60_000);
   afterEach(async () => {
     await adapters?.close();
@@ -393,10 +393,10 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
       await open();
       expect(action('stagecraft.cue').descriptor.input_schema).toMatchObject({ required: ['number'] });
       await spec.configure({ edition: 2, exclude: ['stagecraft:light'] });
-      await waitFor(() => !ids().includes('spec.stagecraft.light'), { what: 'the action gone', timeoutMs: 20_000 });
+      await waitFor(() => !ids().includes('spec.stagecraft.light'), { what: 'the action gone' });
       expect(action('stagecraft.cue').descriptor.input_schema).toMatchObject({ required: ['number', 'side'] });
       await spec.configure();
-      await waitFor(() => ids().includes('spec.stagecraft.light'), { what: 'the action back', timeoutMs: 20_000 });
+      await waitFor(() => ids().includes('spec.stagecraft.light'), { what: 'the action back' });
       const told = logged
         .filter(({ text }) => text === 'the actions of a Backstage have changed')
         .map(({ fields }) => fields);
@@ -406,7 +406,7 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
         changed: ['spec.stagecraft.cue'],
         gone: ['spec.stagecraft.light'],
       });
-    }, 60_000);
+    });
 
     it('stay while it is down, even for a runner that starts then, and a call has done nothing', async () => {
       await open();
@@ -422,9 +422,9 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
       await open();
       expect(ids()).toEqual([]);
       await spec.backstage.start();
-      await waitFor(() => ids().length === before.length, { what: 'the actions', timeoutMs: 30_000 });
+      await waitFor(() => ids().length === before.length, { what: 'the actions' });
       expect(spec.effects()).not.toContain('strike down');
-    }, 120_000);
+    });
 
     it('are not there for a while as it starts, and a call then has done nothing and fails for nobody', async () => {
       await open();
@@ -436,12 +436,12 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
           run('stagecraft.look', { what: 'early' }).catch((error: { retryable: boolean; message: string }) => {
             said.add(`${error.message}: ${error.retryable ? 'again' : 'over'}`);
           }),
-        { what: 'the action', timeoutMs: 60_000 },
+        { what: 'the action' },
       );
       await started;
       expect(done).toMatchObject({ structuredContent: { done: 'early' } });
       expect([...said].filter((text) => !text.endsWith(': again'))).toEqual([]);
-    }, 120_000);
+    });
 
     it('that it ends in the middle of may be tried again where that is harmless, and are in doubt otherwise', async () => {
       await open();
@@ -451,12 +451,12 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
       ] as const) {
         const running = run(`stagecraft.${name}`, { what: 'cut', ms: 60_000 });
         running.catch(() => undefined);
-        await waitFor(() => spec.effects().includes(`${name} cut`), { what: 'the action', timeoutMs: 20_000 });
+        await waitFor(() => spec.effects().includes(`${name} cut`), { what: 'the action' });
         await spec.backstage.kill();
         await expect(running).rejects.toMatchObject({ name: 'ActionError', ...ending });
         await spec.backstage.start();
       }
-    }, 120_000);
+    });
 
     it('wait as long as it says when it has had too many requests', async () => {
       await open();
@@ -470,20 +470,20 @@ describeWith([BACKSTAGE], 'the actions of a Backstage', () => {
             () => undefined,
             (error: { retryAfterMs?: number }) => error,
           ),
-        { what: 'a refusal', timeoutMs: 20_000 },
+        { what: 'a refusal' },
       );
       expect(limited).toMatchObject({ retryable: true, message: 'Backstage spec answered 429' });
       expect(limited.retryAfterMs).toBeGreaterThan(3_000_000);
       await spec.backstage.kill();
       await spec.configure();
       await spec.backstage.start();
-    }, 120_000);
+    });
 
     it('end at once when their command does', async () => {
       await open();
       const attempt = specContext();
       const running = action('stagecraft.strike').run({ what: 'abort', ms: 60_000 } as never, attempt.context);
-      await waitFor(() => spec.effects().includes('strike abort'), { what: 'the action', timeoutMs: 20_000 });
+      await waitFor(() => spec.effects().includes('strike abort'), { what: 'the action' });
       attempt.abort(new Error('cancelled'));
       await expect(running).rejects.toThrow('cancelled');
     });

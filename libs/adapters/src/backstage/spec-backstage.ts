@@ -60,7 +60,6 @@ export async function startSpecBackstage(): Promise<SpecBackstage> {
     async () => (await known('component/default/ticket-desk')) && (await known('component/default/light-board')),
     {
       what: 'the catalog',
-      timeoutMs: 30_000,
     },
   );
   return {

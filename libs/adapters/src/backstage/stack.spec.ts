@@ -27,7 +27,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     await client?.close();
     await stack?.stop();
     await spec?.dispose();
-  }, 120_000);
+  });
 
   const codeOf = ({ structuredContent }: { structuredContent?: unknown }) =>
     (structuredContent as { error?: { code: string } } | undefined)?.error?.code;
@@ -65,7 +65,6 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     process.kill(runner!, 'SIGKILL');
     await waitFor(async () => !(await stack.readReady()).processes['action-runner']!.includes(runner!), {
       what: 'the next runner',
-      timeoutMs: 30_000,
     });
   }
 
@@ -84,7 +83,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     const { contents } = await client.client.readResource({ uri: 'catalog://component/default/ticket-desk' });
     expect(JSON.parse((contents[0] as { text: string }).text)).toMatchObject({ spec: { owner: 'stagehands' } });
     await expect(client.client.readResource({ uri: 'catalog://component/default/nobody' })).rejects.toThrow('nobody');
-  }, 60_000);
+  });
 
   it('answers a query and a get of the catalog, as the commands that they are', async () => {
     const found = await client.call('spec.catalog.query-catalog-entities', {
@@ -97,7 +96,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     const none = await client.call('spec.catalog.get-catalog-entity', { name: 'nobody' });
     expect(none).toMatchObject({ isError: true, content: [{ text: expect.stringContaining('No entity found') }] });
     expect(codeOf(none)).toBe('invalid_arguments');
-  }, 60_000);
+  });
 
   it('is called as a task by a client that knows tasks, when it takes long', async () => {
     const name = 'spec.stagecraft.strike';
@@ -109,18 +108,18 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
         const shown = await ask('tasks/get', { taskId });
         return shown['status'] === 'completed' ? shown : undefined;
       },
-      { what: 'the task', timeoutMs: 30_000 },
+      { what: 'the task' },
     );
     expect(done).toMatchObject({ result: { structuredContent: { done: NEVER_SAID } } });
     expect(effectsOf(NEVER_SAID)).toEqual([`strike ${NEVER_SAID}`]);
-  }, 60_000);
+  });
 
   it('that is killed in the middle of a call is asked again where that is harmless, and no other time', async () => {
     const calls = (['look', 'light', 'strike'] as const).map(async (name) => {
       const result = await client.call(`spec.stagecraft.${name}`, { what: 'curtain', ms: 4_000 });
       return { name, result };
     });
-    await waitFor(() => effectsOf('curtain').length >= 2, { what: 'the calls', timeoutMs: 30_000 });
+    await waitFor(() => effectsOf('curtain').length >= 2, { what: 'the calls' });
     // Those that are not read-only wait for each other: the one caller is their key.
     const begun = effectsOf('curtain');
     await spec.backstage.kill();
@@ -133,16 +132,16 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     expect(effects.filter((effect) => effect === 'strike curtain')).toHaveLength(1);
     if (begun.includes('strike curtain')) expect(codeOf(results['strike']!)).toBe('in_doubt');
     else expect(results['strike']!.structuredContent).toEqual({ done: 'curtain' });
-  }, 120_000);
+  });
 
   it('that is killed in the middle of what must not be repeated leaves it in doubt', async () => {
     const called = client.call('spec.stagecraft.strike', { what: 'once', ms: 60_000 });
-    await waitFor(() => effectsOf('once').length > 0, { what: 'the call', timeoutMs: 30_000 });
+    await waitFor(() => effectsOf('once').length > 0, { what: 'the call' });
     await spec.backstage.kill();
     expect(codeOf(await called)).toBe('in_doubt');
     await spec.backstage.start();
     expect(effectsOf('once')).toEqual(['strike once']);
-  }, 120_000);
+  });
 
   it('that is down keeps its tools, and every command waits for it, even when the runner dies meanwhile', async () => {
     await spec.backstage.kill();
@@ -169,7 +168,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     }
     const effects = spec.effects().filter((effect) => effect.includes('patience-'));
     expect(effects.sort()).toEqual(names.map((name) => `strike ${name}`));
-  }, 180_000);
+  });
 
   it('is never told of its token by anything that is stored, said or answered, not even by what repeats it', async () => {
     const message = `wrong: ${SERVICE_TOKEN}`;
@@ -185,7 +184,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     const repeated = await client.call('spec.stagecraft.fail', { error: 'InputError', message });
     expect(repeated).toMatchObject({ content: [{ text: expect.stringContaining('wrong: [token]') }] });
     expect(JSON.stringify(repeated)).not.toContain(SERVICE_TOKEN);
-  }, 60_000);
+  });
 });
 
 /** All that the stack has on disk, streams and logs alike: nothing there is compressed. */

@@ -53,7 +53,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'the pages of TechDocs', () => {
     const headers = { authorization: `Bearer ${SERVICE_TOKEN}` };
     const inCatalog = async () =>
       (await fetch(`${url}/api/catalog/entities/by-name/component/default/ticket-desk`, { headers })).ok;
-    await waitFor(inCatalog, { what: 'the catalog', timeoutMs: 30_000 });
+    await waitFor(inCatalog, { what: 'the catalog' });
     const file = join(folder, 'adapters.yaml');
     const site = { name: 'spec', url, token: '${BACKSTAGE_TOKEN}', plugins: ['catalog'], docs: 'docs' };
     await writeFile(file, stringify({ backstages: [site] }));
@@ -68,7 +68,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'the pages of TechDocs', () => {
     await adapters?.close();
     await scaffolder?.dispose();
     await rm(folder, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   /** As a front end takes the URI apart. */
   async function read(uri: string, as = SERVICE_TOKEN): Promise<Page> {

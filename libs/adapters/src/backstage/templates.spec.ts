@@ -52,7 +52,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
     await stack?.stop();
     await scaffolder?.dispose();
     await rm(folder, { recursive: true, force: true });
-  }, 120_000);
+  });
 
   const run = (name: string, seconds: number) =>
     client.call(TOOL, { template_ref: `template:default/${name}`, values: { seconds } });
@@ -60,13 +60,12 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
   async function begun(before: { id: string }[]): Promise<string> {
     const isNew = ({ id }: { id: string }) => !before.some((task) => task.id === id);
     const find = async () => (await scaffolder.tasks()).find(isNew);
-    return (await waitFor(find, { what: 'the task', timeoutMs: 30_000 })).id;
+    return (await waitFor(find, { what: 'the task' })).id;
   }
 
   const waiting = (taskId: string) =>
     waitFor(async () => (await scaffolder.log(taskId)).some((line) => line.includes('Beginning step Wait')), {
       what: 'the waiting step',
-      timeoutMs: 30_000,
     });
   /** Backstage calls a task failed whose step, being cancelled, has thrown. */
   async function stopped(taskId: string): Promise<void> {
@@ -87,20 +86,20 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
     const told = client.heard.map(({ progress, total, message }) => [progress, total, message]);
     expect(told).toEqual(expect.arrayContaining([[1, 3, 'Build it']]));
     expect(told.every(([, total]) => total === 3)).toBe(true);
-  }, 60_000);
+  });
 
   it('that fails ends the command with the step and its message', async () => {
     const result = await run('collapse', 1);
     expect(result.isError).toBe(true);
     expect(JSON.stringify(result.content)).toMatch(/step Fall: .*maximum/);
     expect(JSON.stringify(result.content)).not.toMatch(/\bat .*\.js/);
-  }, 60_000);
+  });
 
   it('that Backstage does not have is the mistake of the caller', async () => {
     const before = await scaffolder.tasks();
     expect((await run('nowhere', 1)).structuredContent).toMatchObject({ error: { code: 'not_found' } });
     expect(await scaffolder.tasks()).toHaveLength(before.length);
-  }, 60_000);
+  });
 
   it('is cancelled when the deadline of its command passes', async () => {
     const before = await scaffolder.tasks();
@@ -108,7 +107,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
     const result = await client.call(TOOL, args, { 'io.callboard/deadline_ms': 4_000 });
     expect(result.structuredContent).toMatchObject({ error: { code: 'deadline_exceeded' } });
     await stopped(await begun(before));
-  }, 60_000);
+  });
 
   it('is cancelled when its command is', async () => {
     const before = await scaffolder.tasks();
@@ -121,7 +120,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
     stop.abort();
     await expect(called).rejects.toThrow();
     await stopped(taskId);
-  }, 60_000);
+  });
 
   it('is followed by the next runner when one is killed, and is not begun again', async () => {
     const before = await scaffolder.tasks();
@@ -132,5 +131,5 @@ describeWith([SCAFFOLDER_BACKSTAGE], 'a template of a Backstage', () => {
     process.kill(runner!, 'SIGKILL');
     expect((await called).structuredContent).toMatchObject({ task_id: taskId, status: 'completed' });
     expect(await scaffolder.tasks()).toHaveLength(before.length + 1);
-  }, 120_000);
+  });
 });

@@ -54,7 +54,7 @@ async function serveHttp(port: number) {
   });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-  await waitFor(() => said.includes('listening'), { what: 'the HTTP server', timeoutMs: 20_000 });
+  await waitFor(() => said.includes('listening'), { what: 'the HTTP server' });
   return { url: `http://127.0.0.1:${port}/mcp`, process: child };
 }
 
@@ -121,7 +121,7 @@ describe.each(['stdio', 'http'] as const)('the tools of a downstream MCP server 
     } finally {
       http = await serveHttp(Number(new URL(http.url).port));
     }
-  }, 60_000);
+  });
 
   it('are called, and their content and structured content come back', async () => {
     const adapters = await pinned(server(transport));
@@ -244,7 +244,7 @@ describe('a downstream MCP server', () => {
       http = await serveHttp(Number(new URL(http.url).port));
       await adapters.close();
     }
-  }, 60_000);
+  });
 
   it('that is away has done nothing, so any call may be tried again; and it is found when it is back', async () => {
     const adapters = await pinned(server('http', { tools: { echo: { attributes: { read_only: false } } } }));
@@ -255,7 +255,6 @@ describe('a downstream MCP server', () => {
     http = await serveHttp(Number(new URL(http.url).port));
     const result = await waitFor(() => run(echo, { message: 'back' }).catch(() => undefined), {
       what: 'the connection',
-      timeoutMs: 15_000,
     });
     expect(result).toEqual({ content: [{ type: 'text', text: 'Echo: back' }] });
 
@@ -275,7 +274,7 @@ describe('a downstream MCP server', () => {
         content: [{ type: 'text', text: 'Echo: well' }],
       },
     );
-  }, 60_000);
+  });
 });
 
 describe('a pin', () => {

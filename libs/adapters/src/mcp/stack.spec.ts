@@ -31,7 +31,7 @@ afterAll(async () => {
   await client?.close();
   await stack?.stop();
   await rm(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 describe('a downstream MCP server, from the adapter file to an MCP client', () => {
   it('is not served before it is pinned; the command line pins it, and tells what has changed since', async () => {
@@ -50,7 +50,7 @@ describe('a downstream MCP server, from the adapter file to an MCP client', () =
     });
     await callboard(['adapters', 'pin', '--file', file]);
     expect(await readFile(join(folder, 'everything.pin.json'), 'utf8')).toContain('Echoes back');
-  }, 60_000);
+  });
 
   it('has its tools listed, called, and their progress heard', async () => {
     stack = await startStack({ apps: CALLS, env: { CALLBOARD_ADAPTERS: file } });
@@ -68,5 +68,5 @@ describe('a downstream MCP server, from the adapter file to an MCP client', () =
       { progress: 1, total: 2 },
       { progress: 2, total: 2 },
     ]);
-  }, 60_000);
+  });
 });

@@ -73,7 +73,7 @@ async function startRulebook(name: string, variables: string[]): Promise<void> {
   });
   dies.catch(() => undefined);
   rulebook = { process: child, dies };
-  const ready = waitFor(() => said.includes('Waiting for events'), { what: 'the rulebook', timeoutMs: 60_000 });
+  const ready = waitFor(() => said.includes('Waiting for events'), { what: 'the rulebook' });
   await Promise.race([ready, dies]);
 }
 
@@ -124,12 +124,12 @@ describeWith([PYTHON_WITH_VENV, JAVA, GIT], 'examples/event-driven-ansible', () 
     // Its whole group: playbooks that still run are with it.
     process.kill(-child.pid!, 'SIGTERM');
     await closed;
-  }, 30_000);
+  });
   afterAll(async () => {
     await client?.close();
     await stack?.stop();
     if (folder) await rm(folder, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   describe('a playbook that a far side runs for a command', () => {
     /** A webhook that runs ansible-playbook, as small as can be. */
@@ -167,7 +167,7 @@ describeWith([PYTHON_WITH_VENV, JAVA, GIT], 'examples/event-driven-ansible', () 
       } finally {
         await stop();
       }
-    }, 120_000);
+    });
 
     it('is not run with arguments that Ansible could take for a template', async () => {
       const result = await client.call('git.clone', { repository: "{{ lookup('pipe', 'id') }}" });
@@ -181,13 +181,13 @@ describeWith([PYTHON_WITH_VENV, JAVA, GIT], 'examples/event-driven-ansible', () 
       const result = await call('git.clone');
       expect(result.structuredContent).toEqual(expected());
       expect(client.heard).toEqual(progress());
-    }, 120_000);
+    });
 
     it('takes commands by webhook, and its playbook answers the caller', async () => {
       await startRulebook('rulebook-webhook.yml', ['EDA_WEBHOOK_PORT', 'EDA_WEBHOOK_TOKEN']);
       const result = await call('webhook.clone');
       expect(result.structuredContent).toEqual(expected());
       expect(client.heard).toEqual(progress());
-    }, 120_000);
+    });
   });
 });

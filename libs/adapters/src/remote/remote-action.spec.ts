@@ -61,7 +61,7 @@ beforeAll(async () => {
     env: { CALLBOARD_ADAPTERS: file, FAR_KEY: SECRET },
   });
   client = await connectClient(stack.ready);
-}, 60_000);
+});
 beforeEach(() => {
   received = [];
   respond = accept;
@@ -72,7 +72,7 @@ afterAll(async () => {
   await stack?.stop();
   await close();
   await rm(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 function take(req: IncomingMessage, res: ServerResponse): void {
   let text = '';
@@ -179,7 +179,7 @@ describe('a far side that answers by callback', () => {
         what: 'the next runner',
       });
     }
-  }, 60_000);
+  });
 
   it('hears that a command was given up: 410 after its deadline, 409 after it was cancelled', async () => {
     const called = client.call('far.later', {}, { 'io.callboard/deadline_ms': 500 });
@@ -286,7 +286,7 @@ describe('a far side with a queue', () => {
     expect((await called).content).toEqual([{ type: 'text', text: 'taken' }]);
     expect(await consumer.next({ expires: 1_000 })).toBeNull();
     await nc.close();
-  }, 60_000);
+  });
 });
 
 async function handed(correlationId: string): Promise<boolean> {

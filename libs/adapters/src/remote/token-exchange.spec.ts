@@ -73,7 +73,7 @@ beforeAll(async () => {
   token = await issuer.token(`${PUBLIC_URL}/mcp`);
   jane = await connectClient({ ...stack.ready, token });
   machine = await connectClient(stack.ready);
-}, 90_000);
+});
 beforeEach(() => {
   authorizations = [];
 });
@@ -84,7 +84,7 @@ afterAll(async () => {
   await issuer?.stop();
   await new Promise((resolve) => far.close(resolve));
   await rm(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 const claimsOf = (authorization: string | undefined) =>
   JSON.parse(Buffer.from(authorization!.split('.')[1]!, 'base64url').toString()) as Record<string, unknown>;
