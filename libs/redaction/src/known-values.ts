@@ -47,6 +47,7 @@ const MOST_NODES = 200_000;
 /** Of more values, some are in every text as far as their pairs of characters tell. */
 const MOST_COMPARED = 24;
 const BEGINNINGS = 2048;
+const NO_BEGINNINGS = new Uint8Array(0);
 
 export class KnownValues {
   readonly #root: Node = { next: new Map(), fail: undefined, entry: undefined, shorter: undefined };
@@ -56,7 +57,7 @@ export class KnownValues {
   #size = 0;
   #nodes = 0;
   /** What known values begin with, two characters each, by a hash. */
-  readonly #begin = new Uint8Array(BEGINNINGS);
+  #begin = NO_BEGINNINGS;
   #ready = false;
 
   /** Whether a text with such pairs of characters can hold a known value. Says yes too often, never no. */
@@ -126,6 +127,7 @@ export class KnownValues {
 
   #insert(key: string, entry: Entry): void {
     let node = this.#root;
+    if (this.#begin === NO_BEGINNINGS) this.#begin = new Uint8Array(BEGINNINGS);
     this.#begin[beginning(key.charCodeAt(0), key.charCodeAt(1))] = 1;
     for (let i = 0; i < key.length; i++) {
       const code = key.charCodeAt(i);

@@ -82,7 +82,7 @@ export class Planner {
   readonly #repeated = new Map<number, Map<string, Reading>>();
   readonly #settings: ScanSettings;
   readonly #strongSettings: ScanSettings;
-  readonly #keepSettings: ScanSettings;
+  #keepSettings: ScanSettings | undefined;
   readonly #rules: boolean;
   readonly #decodes: boolean;
   readonly #named: boolean;
@@ -93,10 +93,8 @@ export class Planner {
     this.#off = switchedOff(policy);
     this.#decodes = !this.#off.has('encoded');
     this.#named = !this.#off.has('field_names');
-    const shared = { most: settings.limits.findings, ...(policy.types && { types: policy.types }) };
-    this.#settings = { off: this.#off, strongOnly: false, ...shared };
-    this.#strongSettings = { off: this.#off, strongOnly: true, ...shared };
-    this.#keepSettings = { off: new Set([...OFF_WHERE_KEPT, ...this.#off]), strongOnly: true, ...shared };
+    this.#settings = this.#scanning(this.#off, false);
+    this.#strongSettings = this.#scanning(this.#off, true);
   }
 
   planOf(event: Json): Plan {
@@ -242,10 +240,16 @@ export class Planner {
   }
 
   #settingsFor(text: string, identifier: boolean, keep: boolean): ScanSettings {
-    if (keep) return this.#keepSettings;
+    if (keep) return (this.#keepSettings ??= this.#scanning(new Set([...OFF_WHERE_KEPT, ...this.#off]), true));
     const settings = identifier ? this.#strongSettings : this.#settings;
     const extra = this.settings.model.get(text);
     return extra === undefined ? settings : { ...settings, extra };
+  }
+
+  #scanning(off: ReadonlySet<string>, strongOnly: boolean): ScanSettings {
+    const { policy, limits } = this.settings;
+    const most = limits.findings;
+    return policy.types === undefined ? { off, strongOnly, most } : { off, strongOnly, most, types: policy.types };
   }
 
   #encoded(runs: readonly EncodedRun[], spans: readonly Span[], encodings: number): TextPlan['encoded'] {

@@ -31,6 +31,9 @@ const keysOfTenants = new WeakMap<Uint8Array, Map<string, Uint8Array>>();
 const MOST_REMEMBERED = 1024;
 
 export class Pseudonyms {
+  /** For its shape: see `kept` in redact.ts. */
+  static readonly kept = createHmac('sha256', '');
+
   readonly #taken = new Map<string, string>();
   readonly #known = new Map<string, string>();
   /** The same by how the value is written: a text may name somebody a thousand times. */

@@ -243,9 +243,9 @@ function mergeFound(found: Found[], text: string): Found[] {
   for (const span of found) if (span.value !== undefined) values.set(span.start, span);
   return merged.map((span) => {
     const known = values.get(span.start);
-    return known === undefined || known.end !== span.end || known.type !== span.type
-      ? span
-      : { ...span, value: known.value! };
+    if (known === undefined || known.end !== span.end || known.type !== span.type) return span;
+    const { start, end, type, detector } = span;
+    return { start, end, type, detector, value: known.value! };
   });
 }
 

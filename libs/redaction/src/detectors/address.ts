@@ -3,7 +3,7 @@
  * its label, `lives at 12 …`); from an anchor the address is read on to both sides, over numbers, capitalised words and line breaks, to the
  * end of the block.
  */
-import { CAPITAL, SPACE } from '../text/chars.js';
+import { CAPITAL, SPACE, UPPER_CASE } from '../text/chars.js';
 import { PLACE } from '../text/lexicon.js';
 import type { Word } from '../text/words.js';
 import type { Span } from '../types.js';
@@ -51,8 +51,10 @@ export const address: Detector = {
     if (traits.digits >= 4) {
       if (/[PFAD]PO|PSC|CMR|[pfad]po |psc |USN|Unit/.test(text))
         for (const match of text.matchAll(MILITARY)) add(match.index, match.index + match[0].length, 'military');
-      for (const match of text.matchAll(STATE_ZIP)) add(match.index, match.index + match[0].length, 'state_zip');
-      for (const match of text.matchAll(GB_POSTCODE)) add(match.index, match.index + match[0].length, 'postcode');
+      if ((traits.has & UPPER_CASE) !== 0) {
+        for (const match of text.matchAll(STATE_ZIP)) add(match.index, match.index + match[0].length, 'state_zip');
+        for (const match of text.matchAll(GB_POSTCODE)) add(match.index, match.index + match[0].length, 'postcode');
+      }
     }
     if (traits.digits > 0 && /box|post|apartado|casella/i.test(text)) {
       for (const match of text.matchAll(PO_BOX)) add(match.index, match.index + match[0].length, 'po_box');

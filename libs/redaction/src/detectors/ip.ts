@@ -20,7 +20,7 @@ export const ip: Detector = {
   strong: false,
   detect({ text, traits }: Sample): Span[] {
     const spans: Span[] = [];
-    if (traits.digits >= 4) {
+    if (traits.digits >= 4 && text.includes('.')) {
       for (const match of text.matchAll(V4)) {
         if (NOBODY.test(match[0]) || VERSION_BEFORE.test(text.slice(Math.max(0, match.index - 14), match.index)))
           continue;
@@ -42,7 +42,7 @@ export const mac: Detector = {
   type: 'MAC',
   strong: false,
   detect({ text, traits }: Sample): Span[] {
-    if ((traits.has & COLON) === 0 && traits.digits < 2) return [];
+    if ((traits.has & COLON) === 0 && (traits.digits < 2 || !/[.-]/.test(text))) return [];
     return Array.from(text.matchAll(MAC), (match) => ({
       start: match.index,
       end: match.index + match[0].length,

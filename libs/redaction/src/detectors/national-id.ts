@@ -15,6 +15,8 @@ const NO_LETTER = /[^\p{L}\p{M}]+/u;
 
 interface Kind {
   name: string;
+  /** The fewest that a text has which holds one. */
+  digits: number;
   pattern: RegExp;
   context: boolean;
   valid?(compact: string): boolean;
@@ -23,41 +25,58 @@ interface Kind {
 const KINDS: Kind[] = [
   {
     name: 'us_ssn',
+    digits: 9,
     pattern: /(?<![\w-])(?!000|666|9\d\d)\d{3}([-. ])(?!00)\d{2}\1(?!0000)\d{4}(?![\w-])/g,
     context: false,
   },
-  { name: 'us_ssn', pattern: /(?<![\w-.])\d{9}(?![\w-]|\.\d)/g, context: true },
+  { name: 'us_ssn', digits: 9, pattern: /(?<![\w-.])\d{9}(?![\w-]|\.\d)/g, context: true },
   {
     name: 'gb_nino',
+    digits: 6,
     pattern: /(?<!\w)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)/gi,
     context: false,
     valid: (id) => !/^(?:BG|GB|KN|NK|NT|TN|ZZ)/i.test(id),
   },
-  { name: 'gb_nhs', pattern: /(?<![\w-])\d{3} ?\d{3} ?\d{4}(?![\w-])/g, context: true, valid: isNhs },
-  { name: 'es_dni', pattern: /(?<![\w-])(?:\d{8}|[XYZ]\d{7})-?[A-HJ-NP-TV-Z](?!\w)/gi, context: false, valid: isDni },
-  { name: 'it_cf', pattern: /(?<!\w)[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?!\w)/gi, context: false },
-  { name: 'pl_pesel', pattern: /(?<![\w-])\d{11}(?![\w-])/g, context: true, valid: isPesel },
-  { name: 'br_cpf', pattern: /(?<![\w-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\w-])/g, context: false, valid: isCpf },
-  { name: 'br_cpf', pattern: /(?<![\w-])\d{11}(?![\w-])/g, context: true, valid: isCpf },
-  { name: 'nl_bsn', pattern: /(?<![\w-])\d{9}(?![\w-])/g, context: true, valid: isBsn },
+  { name: 'gb_nhs', digits: 10, pattern: /(?<![\w-])\d{3} ?\d{3} ?\d{4}(?![\w-])/g, context: true, valid: isNhs },
+  {
+    name: 'es_dni',
+    digits: 7,
+    pattern: /(?<![\w-])(?:\d{8}|[XYZ]\d{7})-?[A-HJ-NP-TV-Z](?!\w)/gi,
+    context: false,
+    valid: isDni,
+  },
+  { name: 'it_cf', digits: 7, pattern: /(?<!\w)[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?!\w)/gi, context: false },
+  { name: 'pl_pesel', digits: 11, pattern: /(?<![\w-])\d{11}(?![\w-])/g, context: true, valid: isPesel },
+  {
+    name: 'br_cpf',
+    digits: 11,
+    pattern: /(?<![\w-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\w-])/g,
+    context: false,
+    valid: isCpf,
+  },
+  { name: 'br_cpf', digits: 11, pattern: /(?<![\w-])\d{11}(?![\w-])/g, context: true, valid: isCpf },
+  { name: 'nl_bsn', digits: 9, pattern: /(?<![\w-])\d{9}(?![\w-])/g, context: true, valid: isBsn },
   {
     name: 'fr_nir',
+    digits: 14,
     pattern: /(?<![\w-])[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?\d[\dAB] ?\d{3} ?\d{3} ?\d{2}(?![\w-])/g,
     context: false,
     valid: isNir,
   },
   {
     name: 'de_steuerid',
+    digits: 11,
     pattern: /(?<![\w-])[1-9]\d ?\d{3} ?\d{3} ?\d{3}(?![\w-])/g,
     context: true,
     valid: isSteuerId,
   },
-  { name: 'in_aadhaar', pattern: /(?<![\w-])[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}(?![\w-])/g, context: true },
-  { name: 'ca_sin', pattern: /(?<![\w-])\d{3}[- ]\d{3}[- ]\d{3}(?![\w-])/g, context: true },
-  { name: 'se_personnummer', pattern: /(?<![\w-])(?:19|20)?\d{6}[-+]\d{4}(?![\w-])/g, context: true },
+  { name: 'in_aadhaar', digits: 12, pattern: /(?<![\w-])[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}(?![\w-])/g, context: true },
+  { name: 'ca_sin', digits: 9, pattern: /(?<![\w-])\d{3}[- ]\d{3}[- ]\d{3}(?![\w-])/g, context: true },
+  { name: 'se_personnummer', digits: 10, pattern: /(?<![\w-])(?:19|20)?\d{6}[-+]\d{4}(?![\w-])/g, context: true },
   // Passports and driving licences have a form per issuer and year: what is named as one, and has digits, is one.
   {
     name: 'named_number',
+    digits: 6,
     pattern: /(?<![\w-])(?=[A-Z0-9]{0,13}\d{4})[A-Z]{0,3}\d{6,14}[A-Z]{0,3}(?![\w-])/gi,
     context: true,
   },
@@ -75,8 +94,8 @@ export const nationalId: Detector = {
       .lower()
       .split(NO_LETTER)
       .some((word) => CONTEXT.has(word));
-    for (const { name, pattern, context, valid } of KINDS) {
-      if (context && !named) continue;
+    for (const { name, digits, pattern, context, valid } of KINDS) {
+      if (sample.traits.digits < digits || (context && !named)) continue;
       for (const match of sample.text.matchAll(pattern)) {
         const start = match.index;
         const end = start + match[0].length;

@@ -82,7 +82,10 @@ export function pathMatches(pattern: readonly string[], path: readonly string[])
   return reach(pattern, path)[path.length]!;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** Detectors that a policy does not want. */
 export function switchedOff({ detectors }: Policy): ReadonlySet<string> {
+  if (detectors.size === 0) return NONE;
   return new Set([...detectors].filter(([, action]) => action === 'off').map(([name]) => name));
 }

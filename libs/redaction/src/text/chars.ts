@@ -54,6 +54,8 @@ export const JWT = 1 << 9;
 export const SCHEME = 1 << 10;
 export const DASHES = 1 << 11;
 export const HOOK = 1 << 12;
+/** An upper-case letter of ASCII. */
+export const UPPER_CASE = 1 << 13;
 
 const SEEN = new Uint16Array(128);
 SEEN[64] = AT;
@@ -126,6 +128,7 @@ export function traitsOf(text: string): Traits {
   let pairs = 0;
   let packed = 0;
   let capitals = 0;
+  let kinds = 0;
   let last = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -135,6 +138,7 @@ export function traitsOf(text: string): Traits {
     digits += kind & DIGIT;
     capitals |= (last >> 1) & kind;
     last = kind;
+    kinds |= kind;
     if (kind !== 0 && kind < ENDS) continue;
     if ((kind & WORD) === 0) {
       has |= code < 128 ? SEEN[code]! : BEYOND_ASCII | DISGUISE | CAPITAL;
@@ -149,5 +153,6 @@ export function traitsOf(text: string): Traits {
   }
   if (text.length - runStart > longestRun) longestRun = text.length - runStart;
   if ((capitals & LOWER) !== 0) has |= CAPITAL;
+  if ((kinds & UPPER) !== 0) has |= UPPER_CASE;
   return { has, digits, longestRun, pairs };
 }

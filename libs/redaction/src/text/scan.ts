@@ -120,6 +120,9 @@ export function isLink(text: string, { has }: Traits): boolean {
 }
 
 class TextSample implements Sample {
+  /** For its shape: see `kept` in redact.ts. */
+  static readonly kept = new TextSample('', traitsOf(''));
+
   #words: Word[] | undefined;
   #lower: string | undefined;
 

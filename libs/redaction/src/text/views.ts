@@ -121,6 +121,9 @@ function textOf(codes: number[]): string {
 
 /** Look-alikes disguise something only among Latin letters: in a word of its own script, a letter is itself. */
 class Disguises {
+  /** For its shape: see `kept` in redact.ts. */
+  static readonly kept = new Disguises('');
+
   #to = 0;
   #latin = false;
 
