@@ -518,9 +518,13 @@ export class CommandRunner {
       this.#record(delivery, endedAttempts(command, ending)),
     ]);
     // Whoever may publish commands could otherwise make a time series of every name.
-    const action = this.#find(command) ? actionId(command) : 'unknown';
+    const known = this.#find(command);
+    const action = known ? actionId(command) : 'unknown';
     this.deps.metrics.outcomes.inc({ action, status: written === 'written' ? ending.status : 'late' });
     if (written === 'written' && command.issued_at !== undefined) this.deps.metrics.ended(command.issued_at);
+    // By an owner who did not know yet that it was none any more, and who may have halted the key.
+    if (written !== 'written' && typeof known === 'object' && known.descriptor.on_dead_letter === 'halt')
+      await this.#insist(delivery, command.correlation_id, () => this.deps.halts.current());
     await this.#release(delivery, command, ending);
     return 'ended';
   }

@@ -104,6 +104,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
         concurrencyPerPartition: config.concurrencyPerPartition,
         windowBytesPerPartition: config.windowBytesPerPartition,
         starvationMs: config.starvationMs,
+        keysKnown: () => halts.current(),
         goesFirst: (tenantId, orderingKey) => halts.get(tenantId, orderingKey)?.resume_with,
         handle: (delivery) => commands.run(delivery),
         onStuck: (partition) => {

@@ -48,6 +48,8 @@ export interface CommandConsumerOptions {
   starvationMs?: number;
   /** Must settle, and must not reject. */
   handle(delivery: Delivery): Promise<Handled>;
+  /** Resolves when all is known of keys that whoever owned their partition before has stored; nothing is begun before. It is asked again when it fails. */
+  keysKnown?(): Promise<void>;
   /** Correlation id of the command that goes before all others of its key, where an operator said so. */
   goesFirst?(tenantId: string, orderingKey: string): string | undefined;
   /** A lease was lost and an action did not stop: the process must end now. */

@@ -8,7 +8,7 @@
  */
 import { decodeToken, encodeToken } from '@callboard/envelope';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { KeyValueStore } from './key-value-store.js';
+import { KeyValueStore, type KeyWatch } from './key-value-store.js';
 import { BUCKET } from './topology.js';
 
 export interface Halt {
@@ -30,7 +30,7 @@ export function haltKey(tenantId: string, orderingKey: string): string {
 export class Halts {
   readonly #halts = new Map<string, Known>();
   readonly #changes = new Map<string, Set<() => void>>();
-  #watch: { stop(): void } | undefined;
+  #watch: KeyWatch | undefined;
 
   private constructor(private readonly store: KeyValueStore) {}
 
@@ -40,9 +40,9 @@ export class Halts {
     onChange: (tenantId: string, orderingKey: string, halt: Halt) => void = () => undefined,
   ): Promise<Halts> {
     const halts = new Halts(await KeyValueStore.open(nc, BUCKET.halts));
-    halts.#watch = await halts.store.watch('>', (key, value, revision) => {
+    halts.#watch = await halts.store.watch('>', (key, value, revision, asOf) => {
       // What was read of the leader, or written, may be newer than what comes by here.
-      if (revision > 0 && revision < (halts.#halts.get(key)?.revision ?? 0)) return;
+      if (asOf > 0 && asOf < (halts.#halts.get(key)?.revision ?? 0)) return;
       const halt = value && read(value);
       if (halt) halts.#halts.set(key, { halt, revision });
       else halts.#halts.delete(key);
@@ -53,6 +53,14 @@ export class Halts {
       for (const tell of waiting ?? []) tell();
     });
     return halts;
+  }
+
+  /**
+   * Resolves when every halt is known that was stored before this was asked: by who owned a partition before, for instance.
+   * @throws Error when that cannot be found out now
+   */
+  async current(): Promise<void> {
+    await this.#watch?.current();
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -121,5 +122,65 @@ describe('a key-value bucket', () => {
     });
     expect(seen.filter((change) => change === 'crash.b=3')).toHaveLength(1);
     watch.stop();
+  });
+
+  describe('of which a replica is behind', () => {
+    /** A replica that lacks what was stored last, to whoever asks the leader: its last is that of another key. */
+    let isBehind = false;
+    const asked = new Proxy(Object.create(null) as NatsConnection, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(nc, name);
+        if (name === 'request') {
+          return (subject: string, payload: Uint8Array, options: { timeout: number }) => {
+            const isAsked = isBehind && subject.includes('STREAM.MSG.GET');
+            const query = isAsked ? Buffer.from(payload).toString().replace('behind.*', '>') : payload;
+            return nc.request(subject, query, options);
+          };
+        }
+        return typeof value === 'function' ? (value.bind(nc) as unknown) : value;
+      },
+    });
+
+    it('takes nothing for all, for gone or for current before it has what the leader has', async () => {
+      await store.put('behind.a', bytes('1'));
+      await store.put('behind.b', bytes('1'));
+      await store.put('lacking', bytes('1'));
+      isBehind = true;
+      const seen: string[] = [];
+      const told = (start: string) => seen.filter((change) => change.startsWith(start));
+      const opening = KeyValueStore.open(asked, BUCKET.leases).then((other) =>
+        other.watch('behind.*', (key, value) => seen.push(`${key}=${value ? Buffer.from(value).toString() : '-'}`)),
+      );
+      let opened = false;
+      void opening.then(() => (opened = true));
+      await waitFor(() => seen.length === 2, { what: 'what the replica has' });
+      // Longer than it takes to ask again.
+      await delay(1_500);
+      expect(opened).toBe(false);
+      await store.put('behind.c', bytes('1'));
+      const watch = await opening;
+      expect(seen).toEqual(['behind.a=1', 'behind.b=1', 'behind.c=1']);
+
+      await watch.current();
+      await store.put('lacking', bytes('2'));
+      let isCurrent = false;
+      const current = watch.current().then(() => (isCurrent = true));
+      await delay(1_500);
+      expect(isCurrent).toBe(false);
+      await store.put('behind.c', bytes('2'));
+      await current;
+      expect(told('behind.c')).toEqual(['behind.c=1', 'behind.c=2']);
+
+      // A node that has come back without it.
+      const jsm = await jetstreamManager(nc);
+      await jsm.streams.purge(`KV_${BUCKET.leases}`, { filter: `$KV.${BUCKET.leases}.behind.a` });
+      await store.put('lacking', bytes('3'));
+      await nc.reconnect();
+      await delay(2_000);
+      expect(told('behind.a')).toEqual(['behind.a=1']);
+      isBehind = false;
+      await waitFor(() => seen.includes('behind.a=-'), { what: 'the news once the leader says so' });
+      watch.stop();
+    });
   });
 });

@@ -25,7 +25,21 @@ const DELETE_MARKER_TTL_MS = 60_000;
 /** What was asked while the connection was down is lost, and only this tells. */
 const TIMEOUT_MS = 2_000;
 
-type OnEntry = (key: string, value: Uint8Array | undefined, revision: number) => void;
+/**
+ * @param revision 0 for a key that went without a trace
+ * @param asOf revision of the bucket at which the key had this value
+ */
+type OnEntry = (key: string, value: Uint8Array | undefined, revision: number, asOf: number) => void;
+
+/** Follows keys of a bucket until it is stopped. */
+export interface KeyWatch {
+  /**
+   * Resolves when every change has been told that was made before this was asked.
+   * @throws Error when that cannot be found out now
+   */
+  current(): Promise<void>;
+  stop(): void;
+}
 
 export class KeyValueStore {
   readonly #js: JetStreamClient;
@@ -123,7 +137,7 @@ export class KeyValueStore {
    * Calls back for every key that the filter matches and holds a value, then for every change; with `undefined` for a key that was
    * deleted or has expired. Resolves when the first pass is through. Survives reconnects, however long the server was away.
    */
-  async watch(filter: string, onEntry: OnEntry): Promise<{ stop(): void }> {
+  async watch(filter: string, onEntry: OnEntry): Promise<KeyWatch> {
     const watch = new Watch(this.nc, this.#stream, this.#subject(filter), this.#subject(''), onEntry);
     await watch.start();
     return watch;
@@ -141,8 +155,8 @@ export class KeyValueStore {
   }
 }
 
-/** Follows keys: a key that a pass over all of them does not bring is gone without a trace. */
-class Watch {
+/** A key that a pass over all keys does not bring is gone without a trace. */
+class Watch implements KeyWatch {
   /** Keys that hold a value, with their revision. */
   readonly #known = new Map<string, number>();
   readonly #feed: LastOfSubjects;
@@ -162,26 +176,40 @@ class Watch {
     return this.#feed.start();
   }
 
+  current(): Promise<void> {
+    return this.#feed.current();
+  }
+
   stop(): void {
     this.#feed.stop();
   }
 
   #pass(): Pass {
     const seen = new Set<string>();
+    /** Older than what is known: of a replica that is behind, and then what it lacks will follow; or of a bucket that was made anew. */
+    const older = new Map<string, JsMsg>();
     return {
       message: (message, old) => {
         const key = message.subject.slice(this.prefix.length);
+        older.delete(key);
         if (old) seen.add(key);
-        this.#take(key, isMarker(message.headers) ? undefined : message, message.seq);
+        if (old && message.seq < (this.#known.get(key) ?? 0)) older.set(key, message);
+        else this.#takeMessage(key, message);
       },
-      caughtUp: () => {
-        for (const key of this.#known.keys()) if (!seen.has(key)) this.#take(key, undefined, 0);
+      caughtUp: (upTo) => {
+        for (const [key, message] of older) this.#takeMessage(key, message);
+        for (const key of this.#known.keys()) if (!seen.has(key)) this.#take(key, undefined, 0, upTo);
+        older.clear();
         seen.clear();
       },
     };
   }
 
-  #take(key: string, message: JsMsg | undefined, revision: number): void {
+  #takeMessage(key: string, message: JsMsg): void {
+    this.#take(key, isMarker(message.headers) ? undefined : message, message.seq, message.seq);
+  }
+
+  #take(key: string, message: JsMsg | undefined, revision: number, asOf: number): void {
     const known = this.#known.get(key);
     if (message) {
       if (known === revision) return;
@@ -189,7 +217,7 @@ class Watch {
     } else if (!this.#known.delete(key)) {
       return;
     }
-    this.onEntry(key, message?.data, revision);
+    this.onEntry(key, message?.data, revision, asOf);
   }
 }
 

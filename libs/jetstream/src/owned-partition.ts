@@ -252,6 +252,7 @@ export class OwnedPartition {
     const { state, created, config } = await this.jsm.streams.info(STREAM.commands);
     const before = await this.#consumerNow(name);
     if (this.#startFloor === undefined) {
+      await this.options.keysKnown?.();
       this.#streamCreated = String(created);
       const record = readFloor(await this.store.get(floorKey(partition)), this.#streamCreated);
       // A partition without a floor never had an owner. Otherwise the consumer of the owner before says what was handed out to it;
