@@ -1,6 +1,6 @@
 /**
  * Tests run on the compiled output, the same files that the stack runs: `npm test` builds first. They start real servers and
- * real processes, so few at once and with room for a slow machine.
+ * real processes, so few at once and with room for a slow machine; three for two cores, because much of their time they wait.
  * @type {import('jest').Config}
  */
 export default {
@@ -11,6 +11,7 @@ export default {
   globalTeardown: '<rootDir>/libs/testing/dist/jest/global-teardown.js',
   setupFiles: ['<rootDir>/libs/testing/dist/jest/fast-signatures.js'],
   testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
+  testSequencer: '<rootDir>/libs/testing/dist/jest/longest-first.js',
   testTimeout: 180_000,
-  maxWorkers: 2,
+  maxWorkers: 3,
 };

@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { declareTopology } from '@callboard/jetstream';
 import { resolveNatsServer, startNatsServer } from '@callboard/nats-server';
+import { beginBackstageInstallation } from './backstage-installation.js';
 
 /**
  * Once, before any test: finds or fetches nats-server, and makes a set of NATS keys that every test server starts from, because
- * signing takes seconds inside Jest's sandbox. Test workers and what they start inherit both through the environment.
+ * signing takes seconds inside Jest's sandbox. Test workers and what they start inherit both through the environment. Where all tests run,
+ * the Backstages that some of them need are installed meanwhile.
  */
-export default async function globalSetup(): Promise<void> {
+export default async function globalSetup({ nonFlagArgs }: { nonFlagArgs: string[] }): Promise<void> {
+  if (nonFlagArgs.length === 0) beginBackstageInstallation();
   const { path, version, from } = await resolveNatsServer({
     onProgress: (message) => process.stderr.write(`${message}\n`),
   });
