@@ -18,7 +18,7 @@ const action = (id: string, surface: RegisteredAction['surface'] = { kind: 'tool
 
 const listingOf = (...actions: RegisteredAction[]): Listing => {
   const view: CatalogView = { version: 'spec', actions: new Map(actions.map((each) => [each.id, each])) };
-  return new McpServer(new ServerSpec(''), { view, onChange: () => () => undefined }).listing;
+  return new McpServer(new ServerSpec(''), { view, mayLack: false, onChange: () => () => undefined }).listing;
 };
 
 const SAGA_TOOLS = ['callboard.saga.show', 'callboard.saga.complete', 'callboard.saga.abort'];

@@ -4,6 +4,7 @@
  */
 import type { Catalog, CatalogView, RegisteredAction } from '@callboard/actions';
 import { ServerSpec } from '@callboard/access';
+import { CallboardError } from '@callboard/envelope';
 import type { Implementation } from '@modelcontextprotocol/server';
 import { EVENT_TOOLS } from './events/event-tools.js';
 import { isEventUri } from './events/event-uri.js';
@@ -11,10 +12,11 @@ import { Listing } from './listing.js';
 import { RESULT_TOOL } from './result-tool.js';
 import { SAGA_RESOURCE, SAGA_TOOLS } from './sagas/saga-tools.js';
 
+const AGAIN_MS = 2_000;
 const VERSION = '0.1.0';
 const DEFAULT_INFO = { name: 'callboard', title: 'Callboard' };
 
-type Whole = Pick<Catalog, 'view' | 'onChange'>;
+type Whole = Pick<Catalog, 'view' | 'onChange' | 'mayLack'>;
 
 export class McpServer {
   #spec: ServerSpec;
@@ -70,6 +72,12 @@ export class McpServer {
     const action = this.whole.view.actions.get(actionId);
     return action ? this.spec.shows(action) : this.spec.surelyShows(actionId);
   };
+
+  /** Why there is no tool or prompt of a name. */
+  unknown(what: 'tool' | 'prompt'): CallboardError {
+    if (!this.whole.mayLack) return new CallboardError('unknown_action', `Unknown ${what}`);
+    return new CallboardError('unavailable', `Which ${what}s there are is not known now`, { retryAfterMs: AGAIN_MS });
+  }
 
   /** May a client be told that this resource has changed? */
   tells(uri: string): boolean {

@@ -170,6 +170,17 @@ describe('resources, prompts and completion', () => {
 });
 
 describe('subscriptions/listen', () => {
+  it('tells that a tool is not known only when it is known which there are', async () => {
+    const call = modernRequest('tools/call', { name: 'no.such', arguments: {} });
+    const unknown = await raw(front.port, call);
+    expect([unknown.status, unknown.json.error]).toMatchObject([200, { data: { code: 'unknown_action' } }]);
+    const local = await startSpecFront({ mayLack: true });
+    const unsure = await raw(local.port, call);
+    await local.stop();
+    expect([unsure.status, unsure.json.error]).toMatchObject([503, { data: { code: 'unavailable', retryable: true } }]);
+    expect(unsure.headers['retry-after']).toBe('2');
+  });
+
   it('acknowledges first, then tells of what was asked for and of nothing else, and ends in order', async () => {
     const local = await startSpecFront();
     const socket = connect(local.port, '127.0.0.1');

@@ -136,6 +136,11 @@ export class ModernFront implements Serving {
     return text;
   }
 
+  #refuseUnknown(res: ServerResponse, id: RequestId): void {
+    const error = this.parts.server.unknown('tool');
+    answerRefusal(res, error, error.retryable ? { id } : { status: 200, id });
+  }
+
   #callTool(req: IncomingMessage, res: ServerResponse, id: RequestId, params: JsonObject, principal: Principal): void {
     const { name, arguments: args = {}, inputResponses, requestState } = params;
     const meta = params._meta as JsonObject;
@@ -143,7 +148,7 @@ export class ModernFront implements Serving {
       return this.#refuseParams(res, id, 'tools/call');
     }
     const entry = this.parts.server.listing.tool(name);
-    if (!entry) return answerRefusal(res, new CallboardError('unknown_action', 'Unknown tool'), { status: 200, id });
+    if (!entry) return this.#refuseUnknown(res, id);
     if (entry.headers.length > 0) {
       const mismatch = mismatchedParam(entry.headers, args, req.headers);
       if (mismatch) return refuseMismatch(res, id, mismatch);

@@ -251,7 +251,7 @@ class Handlers {
     ctx: ServerContext,
   ): Promise<CallToolResult | InputRequiredResult> {
     const entry = this.listing.tool(params.name);
-    if (!entry) throw new CallboardError('unknown_action', 'Unknown tool');
+    if (!entry) throw this.options.parts.server.unknown('tool');
     const missing = missingKinds(entry.action.requires_input, this.#clientCapabilities(ctx));
     if (missing) {
       if (this.options.era === 'modern')
@@ -289,7 +289,7 @@ class Handlers {
     ctx: ServerContext,
   ): Promise<GetPromptResult | InputRequiredResult> {
     const entry = this.listing.prompt(params.name);
-    if (!entry) throw new CallboardError('unknown_action', 'Unknown prompt');
+    if (!entry) throw this.options.parts.server.unknown('prompt');
     return (await this.#invoke(entry.action, params.arguments ?? {}, ctx)) as GetPromptResult | InputRequiredResult;
   }
 

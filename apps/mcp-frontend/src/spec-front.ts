@@ -183,6 +183,8 @@ export interface SpecFrontOptions extends Partial<EdgeOptions> {
   policies?: string;
   /** More actions than `specActions`. */
   actions?: ActionSet;
+  /** Is it not known which actions there are? */
+  mayLack?: boolean;
   /** Instead of `tokens` and `anonymous`. */
   access?: Access;
   /** 0, unless it must be known before. */
@@ -207,6 +209,7 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
     access,
     server: new McpServer(options.server ?? new ServerSpec(''), {
       view: viewOf([...specActions, ...(options.actions ?? [])]),
+      mayLack: options.mayLack ?? false,
       onChange: () => () => undefined,
     }),
     ...(options.commands ?? {

@@ -57,6 +57,21 @@ describe('the registry', () => {
     expect(changes).toEqual([['git.clone', 'git.push'], []]);
   });
 
+  it('may lack actions while nobody announces any, and for some seconds after the last instance of a service has gone', async () => {
+    expect(catalog.mayLack).toBe(true);
+    const git = await announce('git', 'git-1', new ActionSet([action('git.push')]));
+    const first = await announce('ci', 'ci-1', new ActionSet([action('ci.run')]));
+    await announce('ci', 'ci-2', new ActionSet([action('ci.run')]));
+    await listed('ci.run', 'git.push');
+    await first.stop();
+    await waitFor(() => catalog.get('ci.run')?.instances === 1, { what: 'one instance less' });
+    expect(catalog.mayLack).toBe(false);
+    await git.stop();
+    await listed('ci.run');
+    expect(catalog.mayLack).toBe(true);
+    await waitFor(() => !catalog.mayLack, { what: 'the certainty that it has gone' });
+  });
+
   it('follows a set that changes while its service runs', async () => {
     const set = new ActionSet([action('git.clone')]);
     await announce('git', 'git.1 of host.example.com', set);

@@ -35,6 +35,8 @@ export const HEARTBEAT_MS = 2_000;
  * between is accepted and waits, which is better than being told that its tool does not exist.
  */
 export const HEARTBEAT_TTL_MS = 30_000;
+/** In which whoever lives has announced itself again. */
+const SETTLED_MS = 2.5 * HEARTBEAT_MS;
 const CATALOG_TTL_MS = 3_600_000;
 const CATALOG_REFRESH_MS = 1_200_000;
 const MAX_CATALOG_BYTES = 1_000_000;
@@ -131,6 +133,8 @@ export class Catalog {
   readonly #catalogs = new Map<string, ActionDescriptor[]>();
   readonly #listeners = new Set<(view: CatalogView, before: CatalogView) => void>();
   #watches: { stop(): void }[] = [];
+  /** When the last instance of a service went. */
+  #wentAt = 0;
   #rebuilding: Promise<void> = Promise.resolve();
 
   constructor(
@@ -153,7 +157,7 @@ export class Catalog {
 
   /** Takes a heartbeat, or its end, in. Returns whether there is something to rebuild. */
   #take(key: string, value: Uint8Array | undefined): boolean {
-    if (value === undefined) return this.#instances.delete(key);
+    if (value === undefined) return this.#leave(key);
     const beat = JSON.parse(Buffer.from(value).toString()) as { service: string; catalog: string };
     const service = String(beat.service);
     const catalog = `${key.startsWith(REMOTE) ? REMOTE : ''}catalogs.${beat.catalog}`;
@@ -163,8 +167,23 @@ export class Catalog {
     return true;
   }
 
+  #leave(key: string): boolean {
+    const service = this.#instances.get(key)?.service;
+    if (!this.#instances.delete(key)) return false;
+    if (![...this.#instances.values()].some((left) => left.service === service)) this.#wentAt = Date.now();
+    return true;
+  }
+
   stop(): void {
     for (const watch of this.#watches) watch.stop();
+  }
+
+  /**
+   * May there be actions that the view has not, because those who serve them could not say so? While nobody announces anything, and for some seconds
+   * after a service has gone: where nothing can be stored for longer than a heartbeat lives, all of them expire at once.
+   */
+  get mayLack(): boolean {
+    return this.#instances.size === 0 || Date.now() - this.#wentAt < SETTLED_MS;
   }
 
   get(actionId: string): RegisteredAction | undefined {
