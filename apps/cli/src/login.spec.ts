@@ -28,7 +28,7 @@ beforeAll(async () => {
   await writeFile(file, `public_url: http://127.0.0.1:${port}\nissuers: [{ issuer: '${issuer.url}', tenant: acme }]`);
   access = await Access.open({ httpHost: '127.0.0.1', tokensFile: '', access: file });
   const spec = new ServerSpec('', { exclude: [], events: true, results: true, scopes: ['use'], action_scopes: [] });
-  resource = new ProtectedResource(spec, access.settings);
+  resource = new ProtectedResource(spec, { ...access.settings, url: access.settings.publicUrl });
   server = createServer((req, res) => {
     const known = req.url === resource.metadataPath || req.url === '/.well-known/oauth-protected-resource/other';
     res.writeHead(known ? 200 : 404).end(resource.metadata);

@@ -296,6 +296,7 @@ export class Stack {
         CALLBOARD_HTTP_HOST: HOST,
         CALLBOARD_HTTP_PORT: String(ports.http),
         CALLBOARD_INGEST_TOKEN: this.#secrets.token,
+        ...(config.access && { CALLBOARD_ACCESS: config.access }),
         ...(config.sources && { CALLBOARD_SOURCES: config.sources }),
         ...this.#backstage?.is.ingestorEnv(config.sources ?? process.env['CALLBOARD_SOURCES']),
       },

@@ -2,9 +2,10 @@
  * What the ingestor is made of. Nest makes the parts in the order that they need each other, and stops them; none of them knows it, and
  * each can be made by hand in a test.
  */
+import { Access } from '@callboard/access';
 import { AckedPublisher, AuditTrail, BUCKET, KeyValueStore, RawEvents, connectApp } from '@callboard/jetstream';
-import { FailedAuthentications, Limit, watchLimit, type Room } from '@callboard/http';
-import { watchAudit, type Logger } from '@callboard/telemetry';
+import { FailedAuthentications, Limit, ResourceMetadata, watchLimit, type Room } from '@callboard/http';
+import { openAccess, watchAudit, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { BusMetrics } from './backstage-bus/bus-metrics.js';
@@ -13,7 +14,14 @@ import { IngestorConfig } from './config.js';
 import { IngestEdge } from './ingest-edge.js';
 import { Ingest } from './ingest.js';
 import { IngestMetrics } from './metrics.js';
-import type { BackstageBusSource, SenderSource, Source } from './sources.js';
+import { Senders } from './senders.js';
+import {
+  SourcesError,
+  type BackstageBusSource,
+  type CloudEventsSource,
+  type SenderSource,
+  type Source,
+} from './sources.js';
 
 export const NATS = Symbol('nats');
 const LOGGER = Symbol('logger');
@@ -39,9 +47,12 @@ export class AppModule {
           inject: [SOURCES],
           useFactory: (sources: readonly Source[]) => new IngestMetrics(sources.map(({ name }) => name)),
         },
+        { provide: Access, inject: [IngestorConfig, SOURCES, LOGGER], useFactory: access },
+        { provide: Senders, inject: [SOURCES, Access], useFactory: senders },
+        { provide: ResourceMetadata, inject: [SOURCES, Senders], useFactory: resourceMetadata },
         {
           provide: IngestEdge,
-          inject: [IngestorConfig, SOURCES, Ingest, IngestMetrics, LOGGER, AuditTrail],
+          inject: [IngestorConfig, SOURCES, Ingest, IngestMetrics, LOGGER, AuditTrail, Senders],
           useFactory: ingestEdge,
         },
         {
@@ -49,7 +60,7 @@ export class AppModule {
           inject: [IngestorConfig, SOURCES, NATS, RawEvents, Ingest, IngestMetrics, LOGGER, AuditTrail],
           useFactory: busSources,
         },
-        { provide: Shutdown, inject: [NATS, AckedPublisher, AuditTrail], useFactory: shutdown },
+        { provide: Shutdown, inject: [NATS, AckedPublisher, AuditTrail, Access], useFactory: shutdown },
       ],
     };
   }
@@ -67,6 +78,39 @@ function ingest(raw: RawEvents, config: IngestorConfig, log: Logger, audit: Audi
   return new Ingest(raw, config.storeTimeoutMs, log, audit);
 }
 
+/**
+ * Undefined where no source takes tokens of others.
+ * @throws SourcesError, ConfigError, AccessError when nobody's token could ever be good
+ */
+async function access(
+  { access }: IngestorConfig,
+  sources: readonly Source[],
+  log: Logger,
+): Promise<Access | undefined> {
+  const [taker] = sources.filter(takesTokens);
+  if (!taker) return undefined;
+  if (access !== '') return openAccess({ access }, log);
+  throw new SourcesError(`The source ${taker.name} has access: set CALLBOARD_ACCESS, which says whose tokens are good`);
+}
+
+function takesTokens(source: Source): source is CloudEventsSource {
+  return source.type === 'cloudevents' && source.access !== undefined;
+}
+
+function senders(sources: readonly Source[], access: Access | undefined): Senders | undefined {
+  return access && new Senders(sources.filter(takesTokens), access);
+}
+
+/** Undefined where no source takes tokens of others. */
+function resourceMetadata(sources: readonly Source[], senders: Senders | undefined): ResourceMetadata | undefined {
+  if (!senders) return undefined;
+  const isOnlySource = sources.filter(({ type }) => type === 'cloudevents').length === 1;
+  return new ResourceMetadata(
+    () => senders.resources,
+    () => (isOnlySource ? senders.resources[0] : undefined),
+  );
+}
+
 function ingestEdge(
   config: IngestorConfig,
   sources: readonly Source[],
@@ -74,6 +118,7 @@ function ingestEdge(
   metrics: IngestMetrics,
   log: Logger,
   audit: AuditTrail,
+  senders: Senders | undefined,
 ): IngestEdge {
   return new IngestEdge(
     config,
@@ -84,6 +129,7 @@ function ingestEdge(
     (error) => log.error({ err: error }, 'a request met a fault inside'),
     audit,
     new FailedAuthentications(config),
+    senders,
   );
 }
 
@@ -121,8 +167,14 @@ class Shutdown implements OnApplicationShutdown {
   }
 }
 
-function shutdown(nc: NatsConnection, publisher: AckedPublisher, audit: AuditTrail): Shutdown {
+function shutdown(
+  nc: NatsConnection,
+  publisher: AckedPublisher,
+  audit: AuditTrail,
+  access: Access | undefined,
+): Shutdown {
   return new Shutdown(async () => {
+    access?.close();
     publisher.close();
     await audit.close();
     await nc.drain();

@@ -1,7 +1,7 @@
 /**
  * The edge: everything that is checked before an event is stored, cheapest first, in the order of `#admit` and then `#receive`.
  *
- *   POST /events/<source>     CloudEvents in any mode; the token before the body
+ *   POST /events/<source>     CloudEvents in any mode; the token before the body, one of the source's own before one of an issuer
  *   POST /events, or /        the same, where there is exactly one such source
  *   POST /webhooks/<source>   a webhook; the signature before what is in the body
  *
@@ -10,11 +10,13 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { refusedRequest, type Audit } from '@callboard/audit';
+import { person, type Principal } from '@callboard/access';
+import { refusedRequest, type Audit, type AuditPerson } from '@callboard/audit';
 import { CallboardError, ERROR_CODES, type ErrorCode } from '@callboard/envelope';
 import { InvalidEvent, orderingKeyOf, type SourcedEvent } from '@callboard/events';
 import {
   answerProblem,
+  countRefused,
   readBody,
   sendJson,
   takeRoom,
@@ -27,6 +29,7 @@ import type { Fate, Ingest } from './ingest.js';
 import { keyAt } from './key-at.js';
 import type { IngestMetrics } from './metrics.js';
 import { OversizedEvent, type ReadEvent, type ReadLimits, type Reading } from './read-event.js';
+import type { Sender, Senders } from './senders.js';
 import type { CloudEventsSource, SenderSource, WebhookSource } from './sources.js';
 import { readWebhook, takesMediaType } from './webhooks.js';
 
@@ -44,7 +47,12 @@ interface Sending {
   req: IncomingMessage;
   res: ServerResponse;
   source?: SenderSource;
+  /** Who sends, where a token says so. */
+  principal?: Principal;
 }
+
+/** When it can be known again whether a token is good. */
+const UNKNOWN_RETRY_MS = 5_000;
 
 /** How the body of an admitted request is read. */
 type BodyReader = (body: Buffer) => Reading[];
@@ -74,6 +82,8 @@ export class IngestEdge {
     private readonly report: (error: unknown) => void,
     private readonly audit: Audit,
     private readonly failures: FailedAuthentications,
+    /** Absent where no source takes tokens of issuers. */
+    private readonly senders: Senders | undefined,
   ) {
     this.#sources = new Map(sources.map((source) => [source.name, source]));
     const takers = sources.filter((source): source is CloudEventsSource => source.type === 'cloudevents');
@@ -85,7 +95,7 @@ export class IngestEdge {
     const sending: Sending = { req, res };
     try {
       sending.source = this.#sourceOf(req);
-      this.#admit(sending.source, sending);
+      this.#admit(sending.source, sending).catch((error: unknown) => this.#refuse(sending, error));
     } catch (error) {
       this.#refuse(sending, error);
     }
@@ -108,7 +118,7 @@ export class IngestEdge {
     });
   }
 
-  #admit(source: SenderSource, sending: Sending): void {
+  async #admit(source: SenderSource, sending: Sending): Promise<void> {
     const { req, res } = sending;
     const startedAt = performance.now();
     if ((req.headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
@@ -117,7 +127,9 @@ export class IngestEdge {
         headers: { 'Accept-Encoding': 'identity' },
       });
     }
-    const read = source.type === 'cloudevents' ? this.#events(source, req) : this.#webhook(source, req);
+    const read = source.type === 'cloudevents' ? await this.#events(source, sending) : this.#webhook(source, req);
+    // Who went away meanwhile takes no room.
+    if (res.closed) return this.metrics.count(source.name, 'gone');
     const room = this.rooms[source.type];
     const keep = takeRoom(res, room);
     if (!keep) throw room.requests.refusal();
@@ -132,15 +144,19 @@ export class IngestEdge {
     });
   }
 
-  #events(source: CloudEventsSource, req: IncomingMessage): BodyReader {
+  async #events(source: CloudEventsSource, sending: Sending): Promise<BodyReader> {
+    const { req } = sending;
     const hasCredentials = req.headers.authorization !== undefined;
     const tooMany = hasCredentials && this.failures.refusal(req);
     if (tooMany) throw tooMany;
-    if (!this.#isAuthorised(source, req)) {
-      if (hasCredentials) this.failures.failed(req);
-      throw new Refusal(new CallboardError('unauthorized'), { headers: CHALLENGE });
+    if (this.#isAuthorised(source, req)) this.failures.succeeded(req);
+    else {
+      const sender = await this.senders?.find(source.name, req.headers.authorization);
+      if (sender?.ok || sender?.principal) this.failures.succeeded(req);
+      else if (hasCredentials && sender?.reason !== 'unavailable') this.failures.failed(req);
+      if (sender?.principal) sending.principal = sender.principal;
+      if (!sender?.ok) throw turnAway(sender, hasCredentials);
     }
-    this.failures.succeeded(req);
     const mode = modeOf(req);
     if (!mode) {
       const what =
@@ -181,7 +197,7 @@ export class IngestEdge {
       places.push(i);
       events.push(toSourced(source, reading as ReadEvent));
     });
-    const taken = await this.ingest.take(events);
+    const taken = await this.ingest.take(events, this.#personOf(sending));
     taken.forEach((fate, i) => (fates[places[i]!] = fate));
     for (const fate of fates) {
       this.metrics.count(source.name, fate.kind === 'refused' ? fate.error.code : fate.kind);
@@ -199,12 +215,19 @@ export class IngestEdge {
   }
 
   /** Of the events of one request that are refused with the same code, one record. */
-  #note({ req, source }: Sending, code: ErrorCode, status: number = ERROR_CODES[code].httpStatus): void {
+  #note(sending: Sending, code: ErrorCode, status: number = ERROR_CODES[code].httpStatus): void {
     // A fault of ours refuses nobody; the log has it.
     if (code === 'internal') return;
+    const { req, source, principal } = sending;
     const address = req.socket.remoteAddress;
-    const about = source && { tenantId: source.tenantId, details: { source: source.name } };
-    this.audit.note(refusedRequest({ status, code, address, ...about }));
+    // Who is known is on record with its own tenant, which may be another than that of the source.
+    const about = source && { tenantId: (principal ?? source).tenantId, details: { source: source.name } };
+    const who = this.#personOf(sending);
+    this.audit.note(refusedRequest({ status, code, address, ...about, ...(who && { who }) }));
+  }
+
+  #personOf({ req, principal }: Sending): AuditPerson | undefined {
+    return principal && person(principal, req.socket.remoteAddress);
   }
 
   #problemOf(thrown: unknown): [CallboardError, ProblemOptions] {
@@ -213,6 +236,28 @@ export class IngestEdge {
     if (thrown instanceof InvalidEvent || thrown instanceof OversizedEvent) return [toRefusal(thrown), {}];
     this.report(thrown);
     return [new CallboardError('internal'), {}];
+  }
+}
+
+/** @param sender undefined where only tokens of the source itself are good */
+function turnAway(sender: Exclude<Sender, { ok: true }> | undefined, hasCredentials: boolean): Error {
+  const { reason, why, challenge } = sender ?? {};
+  countRefused(why ?? (hasCredentials ? 'nobody knows it' : 'no_credentials'));
+  switch (reason) {
+    case 'unavailable': {
+      const message = 'Whether the token is good cannot be found out now';
+      return new CallboardError('unavailable', message, { retryAfterMs: UNKNOWN_RETRY_MS });
+    }
+    case 'forbidden':
+      return new CallboardError('forbidden', 'The token is not good for this source');
+    case 'insufficient_scope': {
+      const error = new CallboardError('forbidden', 'The token does not have the scopes that this source needs');
+      return new Refusal(error, { headers: { 'WWW-Authenticate': challenge! } });
+    }
+    default:
+      return new Refusal(new CallboardError('unauthorized'), {
+        headers: challenge === undefined ? CHALLENGE : { 'WWW-Authenticate': challenge },
+      });
   }
 }
 

@@ -6,7 +6,7 @@
  * request which is repeated keeps the order too. A sender is answered when it is on record, too, what it brought; storing does not wait for
  * that, which could put one request before another. Not guaranteed: an order between requests at two replicas.
  */
-import type { Audit, AuditFact } from '@callboard/audit';
+import type { Audit, AuditFact, AuditPerson } from '@callboard/audit';
 import { CallboardError } from '@callboard/envelope';
 import { eventName, type SourcedEvent } from '@callboard/events';
 import { PublishRefused, PublishTimeout, STREAM, type RawEvents } from '@callboard/jetstream';
@@ -32,13 +32,16 @@ export class Ingest {
     private readonly audit: Audit,
   ) {}
 
-  /** The fates of the events of one request, in their order. Never rejects. */
-  async take(events: readonly SourcedEvent[]): Promise<Fate[]> {
+  /**
+   * The fates of the events of one request, in their order. Never rejects.
+   * @param who sends them, where the credential says more than the source
+   */
+  async take(events: readonly SourcedEvent[], who?: AuditPerson): Promise<Fate[]> {
     if (this.refusing !== undefined) {
       const error = new CallboardError('overloaded', this.refusing, { retryAfterMs: FULL_RETRY_MS });
       return events.map(() => ({ kind: 'refused', error }));
     }
-    const recorded = recordAll(this.audit, takenFacts(events)).catch((error: CallboardError) => error);
+    const recorded = recordAll(this.audit, takenFacts(events, who)).catch((error: CallboardError) => error);
     const fates = await Promise.all(events.map((event) => this.#store(event)));
     const error = await recorded;
     return error instanceof CallboardError ? events.map(() => ({ kind: 'refused', error })) : fates;
@@ -75,7 +78,7 @@ export class Ingest {
 }
 
 /** That events came together: one fact for those of a tenant and source. */
-export function takenFacts(events: readonly SourcedEvent[]): AuditFact[] {
+export function takenFacts(events: readonly SourcedEvent[], who?: AuditPerson): AuditFact[] {
   const batches = new Map<string, SourcedEvent[]>();
   for (const event of events) {
     const name = JSON.stringify([event.tenantId, event.sourceName]);
@@ -84,7 +87,7 @@ export function takenFacts(events: readonly SourcedEvent[]): AuditFact[] {
   return [...batches.values()].map((batch) => {
     const { tenantId, sourceName: source } = batch[0]!;
     const names = batch.map((event) => eventName(event.tenantId, event.sourceName, event.attributes));
-    return { kind: 'event', what: 'taken', tenantId, details: { source, events: names } };
+    return { kind: 'event', what: 'taken', tenantId, ...(who && { who }), details: { source, events: names } };
   });
 }
 

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { loadConfig } from '@callboard/config';
-import { HttpServer } from '@callboard/http';
+import { HttpServer, ResourceMetadata } from '@callboard/http';
 import { watchConnection } from '@callboard/jetstream';
 import {
   OpsServer,
@@ -31,9 +31,11 @@ const app = await NestFactory.createApplicationContext(AppModule.with(config, so
   logger: nestLogger(log),
 });
 const edge = app.get(IngestEdge);
-const http = new HttpServer({ ...config, host: config.httpHost, port: config.httpPort }, (req, res) =>
-  edge.handle(req, res),
-);
+const metadata = app.get<ResourceMetadata | undefined>(ResourceMetadata);
+const http = new HttpServer({ ...config, host: config.httpHost, port: config.httpPort }, (req, res) => {
+  if (metadata && ResourceMetadata.isMetadata(req)) metadata.handle(req, res);
+  else edge.handle(req, res);
+});
 onStorageScarce((scarce) => {
   app.get(Ingest).refusing = scarce ? 'The disk of the streams is nearly full' : undefined;
 });

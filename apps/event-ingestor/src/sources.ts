@@ -26,6 +26,15 @@ export interface CloudEventsSource extends SenderBase {
   type: 'cloudevents';
   /** Bearer tokens. */
   tokens: readonly string[];
+  /** Whose tokens are good beside, of those that the access file knows; absent when nobody's are. */
+  access?: SourceAccess;
+}
+
+export interface SourceAccess {
+  /** What a token must be good for. */
+  scopes: readonly string[];
+  /** Who may send, `*` for any text; absent when everybody may whose token has these scopes. */
+  users?: readonly string[];
 }
 
 export interface WebhookSource extends SenderBase {
@@ -65,7 +74,8 @@ interface WrittenSender extends WrittenBase {
   key: string | string[];
 }
 interface WrittenCloudEvents extends WrittenSender {
-  token: SecretRef | SecretRef[];
+  token?: SecretRef | SecretRef[];
+  access?: { scopes: string[]; users?: string[] };
 }
 interface WrittenWebhook extends WrittenSender {
   scheme: WebhookSource['scheme'];
@@ -95,6 +105,13 @@ const sender = {
   topics: { type: 'array', items: { type: 'string', pattern: '^[^*]{0,128}\\*?$', minLength: 1 }, default: ['*'] },
   key: { if: { type: 'array' }, then: { type: 'array', items: pointer, maxItems: 8 }, else: pointer, default: [] },
 };
+/** As RFC 6749 has it. */
+const scope = { type: 'string', pattern: '^[!#-[\\]-~]{1,128}$' };
+const user = { type: 'string', minLength: 1, maxLength: 256 };
+const access = record({
+  scopes: { type: 'array', items: scope, minItems: 1, maxItems: 32, default: ['events.publish'] },
+  users: { type: 'array', items: user, minItems: 1, maxItems: 256 },
+});
 const type = (name: Source['type']) => ({ const: name });
 /** Under it the plug-in in Backstage stores its events itself. */
 const PLUGIN_SOURCE = 'backstage';
@@ -120,7 +137,7 @@ const FILE = shapeOf<{ sources: { type: Source['type'] }[] }>(
   ),
 );
 const CLOUDEVENTS = shapeOf<WrittenCloudEvents>(
-  record({ ...sender, type: type('cloudevents'), token: secrets }, ['name', 'token']),
+  record({ ...sender, type: type('cloudevents'), token: secrets, access }, ['name']),
 );
 const WEBHOOK = shapeOf<WrittenWebhook>(
   record(
@@ -217,8 +234,12 @@ async function cloudEventsSource(
   reader: SecretReader,
   place: Place,
 ): Promise<CloudEventsSource> {
-  const tokens = await reader.all([...place, 'token'], written.token);
-  if (tokens.every((token) => TOKEN.test(token))) return { type: 'cloudevents', ...senderOf(written), tokens };
+  const { token, access } = written;
+  if (!token && !access) throw yaml.mistake(place, 'must have a token, or access: who may send');
+  const tokens = token ? await reader.all([...place, 'token'], token) : [];
+  if (tokens.every((token) => TOKEN.test(token))) {
+    return { type: 'cloudevents', ...senderOf(written), tokens, ...(access && { access }) };
+  }
   throw yaml.mistake([...place, 'token'], 'must lead to 16 characters or more, of printable ASCII without spaces');
 }
 

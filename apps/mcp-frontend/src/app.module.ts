@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { Access, Gate, Policies, ProtectedResources, QuotasFile, ServerSpec, ServersFile } from '@callboard/access';
 import { Catalog } from '@callboard/actions';
-import { FailedAuthentications, Limit, watchLimit } from '@callboard/http';
+import { FailedAuthentications, Limit, ResourceMetadata, watchLimit } from '@callboard/http';
 import {
   AuditTrail,
   BUCKET,
@@ -15,7 +15,7 @@ import {
   KeyValueStore,
   connectApp,
 } from '@callboard/jetstream';
-import { gateOf, gauge, openPolicies, watchAudit, type Logger } from '@callboard/telemetry';
+import { gateOf, gauge, openAccess, openPolicies, watchAudit, type Logger } from '@callboard/telemetry';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { Admission } from './admission.js';
@@ -37,7 +37,6 @@ import { openQuotas } from './quotas.js';
 import type { FaultReporter } from './protocol-errors.js';
 import { createServer, type ServerParts } from './server-factory.js';
 import { CommandReports } from './results/command-reports.js';
-import { ResourceMetadata } from './resource-metadata.js';
 import { ResultsEdge } from './results/results-edge.js';
 import { SagaDesk } from './sagas/saga-desk.js';
 import { HIDDEN_SAGAS, SagaResources } from './sagas/saga-resources.js';
@@ -93,7 +92,7 @@ export class AppModule {
         { provide: SessionRouter, inject: [NATS, FrontendConfig, SERVERS, REPORT, LOGGER], useFactory: startSessions },
         { provide: BUSES, inject: [NATS, SERVERS, LOGGER], useFactory: openBuses },
         { provide: FRONTS, inject: [FrontendConfig, SERVERS, BUSES], useFactory: modernFronts },
-        { provide: Access, inject: [FrontendConfig, LOGGER], useFactory: openAccess },
+        { provide: Access, inject: [FrontendConfig, LOGGER], useFactory: access },
         { provide: FailedAuthentications, inject: [FrontendConfig], useFactory: countFailures },
         { provide: ProtectedResources, inject: [Access], useFactory: protectedResources },
         { provide: ResourceMetadata, inject: [ProtectedResources, SERVERS], useFactory: resourceMetadata },
@@ -327,17 +326,8 @@ function modernFronts(config: FrontendConfig, servers: Servers, buses: Buses): F
   return new Map([...servers].map(([name, parts]) => [name, new ModernFront(parts, buses.get(name)!, listens)]));
 }
 
-async function openAccess(config: FrontendConfig, log: Logger): Promise<Access> {
-  const access = await Access.open(config, {
-    changed: (file) => log.info({ file }, 'what the file says now is in force'),
-    broken: (file, problem) =>
-      log.error({ file, problem }, 'the file cannot be used as it is now; what it said before stays in force'),
-  });
-  for (const file of ['access', 'tokens'] as const) {
-    const help = `Is what is in the ${file} file not in force? 1: yes`;
-    gauge(`callboard_${file}_broken`, help, () => Number(access.isBroken(file)));
-  }
-  return access;
+function access(config: FrontendConfig, log: Logger): Promise<Access> {
+  return openAccess(config, log);
 }
 
 function countFailures(config: FrontendConfig): FailedAuthentications {
@@ -349,7 +339,8 @@ function protectedResources(access: Access): ProtectedResources {
 }
 
 function resourceMetadata(resources: ProtectedResources, servers: Servers): ResourceMetadata {
-  return new ResourceMetadata(() => [...servers.values()].map(({ server }) => resources.of(server.spec)));
+  const all = () => [...servers.values()].map(({ server }) => resources.of(server.spec));
+  return new ResourceMetadata(all, () => resources.of(servers.get(ServerSpec.DEFAULT_NAME)!.server.spec));
 }
 
 function mcpEdge(

@@ -29,13 +29,6 @@ export class FrontendConfig extends EdgeConfig {
   tokensFile: string = '';
 
   @FromEnv(
-    'CALLBOARD_ACCESS',
-    'Path of the access file: issuers whose tokens are good here, and what their claims mean',
-  )
-  @IsString()
-  access: string = '';
-
-  @FromEnv(
     'CALLBOARD_SERVERS',
     'Path of the servers file: MCP servers beside the one at /mcp, and what each of them shows',
   )

@@ -18,6 +18,7 @@ import {
 import type { Audit, AuditFact } from '@callboard/audit';
 import { CallboardError } from '@callboard/envelope';
 import {
+  countRefused,
   isNestedDeeperThan,
   parseJson,
   readBody,
@@ -33,7 +34,6 @@ import {
 } from '@modelcontextprotocol/server';
 import { answerRefusal, answerRpcError, readableId, type RequestId } from './answers.js';
 import { CredentialStreams } from './credential-streams.js';
-import { countRefused } from './metrics.js';
 import type { ModernFront } from './modern.js';
 import { askedFor, noteRefusal, sessionFact, waitsForItsRecord, type Asking } from './recorded.js';
 import { usedAction } from './used-action.js';

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { loadConfig } from '@callboard/config';
-import { HttpServer } from '@callboard/http';
+import { HttpServer, ResourceMetadata } from '@callboard/http';
 import {
   OpsServer,
   announceReady,
@@ -22,7 +22,6 @@ import { McpEdge } from './edge.js';
 import type { Events } from './events/open-events.js';
 import { noteRefusal } from './recorded.js';
 import { RESULT_TOOL } from './result-tool.js';
-import { ResourceMetadata } from './resource-metadata.js';
 import { ResultsEdge } from './results/results-edge.js';
 import { SessionRouter } from './sessions/session-router.js';
 

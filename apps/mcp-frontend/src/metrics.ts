@@ -84,15 +84,3 @@ export function countCall(method: string, code: string, ms: number): void {
   calls.inc({ method, code });
   callSeconds.observe({ method }, ms / 1_000);
 }
-
-const refusedCredentials = new Counter({
-  name: 'callboard_credentials_refused_total',
-  help: 'Requests refused for their credentials, or for having none',
-  labelNames: ['why'],
-  registers: [metrics],
-});
-
-/** @param why a few words of ours that hold nothing of the token */
-export function countRefused(why: string): void {
-  refusedCredentials.inc({ why });
-}

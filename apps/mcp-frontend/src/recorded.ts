@@ -5,23 +5,14 @@
  * table, for both eras. A request that was refused is noted by the status that it was answered with.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Principal } from '@callboard/access';
-import { refusedRequest, type Audit, type AuditFact, type AuditKind, type AuditPerson } from '@callboard/audit';
+import { person, type Principal } from '@callboard/access';
+import { refusedRequest, type Audit, type AuditFact, type AuditKind } from '@callboard/audit';
 import type { CallboardError, ErrorCode, JsonObject } from '@callboard/envelope';
 import type { Invocation } from './call.js';
 
 /** Who asks, once that is known. */
 export interface Asking {
   principal?: Principal;
-}
-
-export function person({ userId, groups, clientId, via }: Principal, address?: string): AuditPerson {
-  const who: AuditPerson = { userId };
-  if (groups.length > 0) who.groups = groups;
-  if (clientId !== undefined) who.clientId = clientId;
-  if (via !== undefined) who.via = via;
-  if (address !== undefined) who.address = address;
-  return who;
 }
 
 /** A call that was answered with an error of ours. What a limit refused can come again and again, and is counted. */

@@ -21,7 +21,7 @@ import {
 } from '@callboard/actions';
 import { MemoryAudit } from '@callboard/audit';
 import { CallboardError, type JsonObject, type Progress } from '@callboard/envelope';
-import { FailedAuthentications, HttpServer, Limit } from '@callboard/http';
+import { FailedAuthentications, HttpServer, Limit, ResourceMetadata } from '@callboard/http';
 import type { CommandClient } from '@callboard/jetstream';
 import { rawRequest, requestBytes, type HttpAnswer, type HttpHeaders } from '@callboard/testing';
 import { InMemoryServerEventBus } from '@modelcontextprotocol/server';
@@ -33,7 +33,6 @@ import type { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
 import { McpServer } from './mcp-server.js';
 import { ModernFront } from './modern.js';
-import { ResourceMetadata } from './resource-metadata.js';
 import { HIDDEN_SAGAS } from './sagas/saga-resources.js';
 import type { ServerParts } from './server-factory.js';
 import { openAccess } from './spec-access.js';
@@ -232,7 +231,8 @@ export async function startSpecFront(options: SpecFrontOptions = {}): Promise<Sp
       answerJson(res, 200, JSON.stringify({ session: req.method, principal, body })),
   };
   const resources = new ProtectedResources(options.access ?? { settings: { issuers: [] } });
-  const metadata = new ResourceMetadata(() => [resources.of(parts.server.spec)]);
+  const resource = () => resources.of(parts.server.spec);
+  const metadata = new ResourceMetadata(() => [resource()], resource);
   const edge = new McpEdge(
     {
       allowedHosts: options.allowedHosts ?? localhost,

@@ -1,5 +1,5 @@
 /**
- * The access file: under which URL clients know this front end, whose tokens are good here, and what their claims mean. One YAML file; what it
+ * The access file: under which URL clients know the front ends and the ingestors, whose tokens are good here, and what their claims mean. One YAML file; what it
  * does not say is not allowed.
  */
 import { readFile } from 'node:fs/promises';
@@ -27,6 +27,8 @@ export class AccessError extends Error {
 export interface AccessSettings {
   /** The URL that the paths of MCP servers are added to; absent where there is no issuer. */
   publicUrl?: string;
+  /** The URL that the paths of sources of events are added to; absent as the other. */
+  ingestUrl?: string;
   /** May a request without credentials be served, where the address is a loopback address? */
   anonymous: boolean;
   /** How long a token that was found good is believed without looking again. */
@@ -65,6 +67,7 @@ interface WrittenBackstage {
 
 interface Written {
   public_url?: string;
+  ingest_url?: string;
   anonymous: boolean;
   remember_s: number;
   issuers: WrittenIssuer[];
@@ -81,6 +84,7 @@ const clockSkew = { type: 'integer', minimum: 0, maximum: 300, default: 30 };
 const FILE = shapeOf<Written>(
   record({
     public_url: httpUrl,
+    ingest_url: httpUrl,
     anonymous: { type: 'boolean', default: true },
     remember_s: { type: 'integer', minimum: 0, maximum: 3_600, default: 60 },
     issuers: {
@@ -186,8 +190,10 @@ export async function parseAccess(
   if (issuers.length > 0 && written.public_url === undefined) {
     throw yaml.mistake(['issuers'], 'need a public_url beside them: tokens are made for the URL that clients use');
   }
+  const { public_url: publicUrl, ingest_url: ingestUrl = publicUrl } = written;
   return {
-    ...(written.public_url !== undefined && { publicUrl: written.public_url.replace(/\/$/, '') }),
+    ...(publicUrl !== undefined && { publicUrl: publicUrl.replace(/\/$/, '') }),
+    ...(ingestUrl !== undefined && { ingestUrl: ingestUrl.replace(/\/$/, '') }),
     anonymous: written.anonymous,
     rememberMs: written.remember_s * 1_000,
     issuers,

@@ -14,9 +14,11 @@ import { SignedTokens } from './jwt/signed-tokens.js';
 import { StaticTokens, readStaticTokens, type StaticToken } from './static-tokens.js';
 
 export interface AccessConfig {
-  httpHost: string;
-  /** Paths; empty without one. */
-  tokensFile: string;
+  /** Where requests come in; absent where none may come without credentials. */
+  httpHost?: string;
+  /** Path of the tokens file, empty without one; absent where static tokens are good for nothing. */
+  tokensFile?: string;
+  /** Path; empty without one. */
   access: string;
 }
 
@@ -44,7 +46,8 @@ export class Access {
     private readonly config: AccessConfig,
     private readonly events: AccessEvents,
   ) {
-    const mayBeAnonymous = () => this.settings.anonymous && isLoopback(config.httpHost);
+    const { httpHost = '' } = config;
+    const mayBeAnonymous = () => this.settings.anonymous && isLoopback(httpHost);
     const options = {
       get anonymous() {
         return mayBeAnonymous();
@@ -57,8 +60,9 @@ export class Access {
   static async open(config: AccessConfig, events: AccessEvents = UNHEARD): Promise<Access> {
     const access = new Access(config, events);
     const settings = await access.#follow('access', config.access, () => access.#readSettings());
+    const { tokensFile = '' } = config;
     const tokens = await access
-      .#follow('tokens', config.tokensFile, () => readTokens(config.tokensFile))
+      .#follow('tokens', tokensFile, () => readTokens(tokensFile))
       .catch((error: unknown) => {
         settings.close();
         throw error;
@@ -111,10 +115,16 @@ export class Access {
   }
 
   async #readSettings(): Promise<{ text: string; says: AccessSettings }> {
-    const { httpHost, tokensFile, access } = this.config;
+    const { httpHost = '', tokensFile, access } = this.config;
     const says = await readAccess(access);
     const { anonymous, issuers, backstages } = says;
-    if (tokensFile === '' && !(anonymous && isLoopback(httpHost)) && issuers.length + backstages.length === 0) {
+    if (issuers.length + backstages.length > 0) return { text: JSON.stringify(says), says };
+    if (tokensFile === undefined) {
+      throw new ConfigError([
+        'CALLBOARD_ACCESS must name a file with issuers or backstages, whose tokens are good here: there are none in it',
+      ]);
+    }
+    if (tokensFile === '' && !(anonymous && isLoopback(httpHost))) {
       throw new ConfigError([
         'CALLBOARD_TOKENS_FILE is not set: it must name a file of tokens, or CALLBOARD_ACCESS a file with issuers, because nobody may call without a token here',
       ]);

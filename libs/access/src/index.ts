@@ -10,9 +10,9 @@ export {
 } from './authenticator.js';
 export { askIssuer } from './jwt/ask-issuer.js';
 export { Access, type AccessConfig, type AccessEvents, type AccessFileName } from './access.js';
-export { ANONYMOUS, isGoodFor, missingScopes, type Identity, type Principal } from './principal.js';
+export { ANONYMOUS, isGoodFor, missingScopes, person, type Identity, type Principal } from './principal.js';
 export { TokenExchange, type Exchanged, type TokenExchangeSettings } from './jwt/token-exchange.js';
-export { ProtectedResource, ProtectedResources, ROOT_METADATA_PATH } from './protected-resource.js';
+export { ProtectedResource, ProtectedResources, ROOT_METADATA_PATH, type ProtectedSpec } from './protected-resource.js';
 export type { Quota, Quotas } from './quotas/quota.js';
 export { QuotasError, QuotasFile, type QuotasFileEvents } from './quotas/quotas-file.js';
 export { ServerSpec } from './server-spec.js';

@@ -2,6 +2,7 @@
  * Who is calling, as everything behind an edge knows it. All of it comes from the credential that was presented, and nothing from what the
  * caller says beside it.
  */
+import type { AuditPerson } from '@callboard/audit';
 import { namePattern } from '@callboard/config';
 
 export interface Principal {
@@ -38,4 +39,13 @@ export function isGoodFor({ actions }: Principal, actionId: string): boolean {
 /** Those of these scopes that the credential does not have. */
 export function missingScopes({ scopes }: Principal, wanted: readonly string[]): string[] {
   return scopes ? wanted.filter((scope) => !scopes.includes(scope)) : [];
+}
+
+/** As whoever reads audit records knows the caller. */
+export function person({ userId, groups, clientId, via }: Principal, address?: string): AuditPerson {
+  const who: AuditPerson = { userId, via };
+  if (groups.length > 0) who.groups = groups;
+  if (clientId !== undefined) who.clientId = clientId;
+  if (address !== undefined) who.address = address;
+  return who;
 }

@@ -1,6 +1,6 @@
 /**
- * What an MCP server tells of itself as a resource that OAuth protects: its metadata (RFC 9728), and what is missing in a request that is refused
- * (RFC 6750). Without an issuer there is nobody to send a client to, and no metadata.
+ * What an MCP server, or a source of events, tells of itself as a resource that OAuth protects: its metadata (RFC 9728), and what is missing in a
+ * request that is refused (RFC 6750). Without an issuer there is nobody to send a client to, and no metadata.
  */
 import type { AccessSettings } from './access-file.js';
 import type { RefusalReason, Resource } from './authenticator.js';
@@ -9,9 +9,22 @@ import type { ServerSpec } from './server-spec.js';
 const WELL_KNOWN = '/.well-known/oauth-protected-resource';
 const REALM = 'realm="callboard"';
 
-type ResourceSettings = Pick<AccessSettings, 'publicUrl' | 'issuers'>;
+/** What is protected. */
+export interface ProtectedSpec {
+  /** Empty for the MCP server at `/mcp`. */
+  readonly name: string;
+  /** Below the URL that clients know. */
+  readonly path: string;
+  readonly title?: string | undefined;
+  /** Scopes that every request needs. */
+  readonly scopes: readonly string[];
+  /** Every scope that something there needs. */
+  readonly allScopes: readonly string[];
+}
 
-export class ProtectedResource {
+type ResourceSettings = Pick<AccessSettings, 'publicUrl' | 'ingestUrl' | 'issuers'>;
+
+export class ProtectedResource<S extends ProtectedSpec = ServerSpec> {
   readonly resource: Resource;
   /** The path of its metadata. */
   readonly metadataPath: string;
@@ -21,13 +34,13 @@ export class ProtectedResource {
   readonly #metadataParameter: string;
 
   constructor(
-    readonly spec: ServerSpec,
-    { publicUrl, issuers }: ResourceSettings,
+    readonly spec: S,
+    { url: base, issuers }: { url?: string | undefined } & Pick<ResourceSettings, 'issuers'>,
   ) {
     const { name, path, allScopes } = spec;
-    const url = publicUrl === undefined ? undefined : publicUrl + path;
+    const url = base === undefined ? undefined : base + path;
     this.resource = { server: name, ...(url !== undefined && { url }) };
-    const prefix = url === undefined ? '' : new URL(publicUrl!).pathname.replace(/\/$/, '');
+    const prefix = url === undefined ? '' : new URL(base!).pathname.replace(/\/$/, '');
     this.metadataPath = WELL_KNOWN + prefix + path;
     this.#metadataParameter = '';
     if (url !== undefined && issuers.length > 0) {
@@ -38,7 +51,7 @@ export class ProtectedResource {
         resource_name: spec.title ?? (name || 'Callboard'),
         ...(allScopes.length > 0 && { scopes_supported: allScopes }),
       });
-      this.#metadataParameter = `, resource_metadata="${new URL(publicUrl!).origin}${this.metadataPath}"`;
+      this.#metadataParameter = `, resource_metadata="${new URL(base!).origin}${this.metadataPath}"`;
     }
   }
 
@@ -57,21 +70,28 @@ export class ProtectedResource {
   }
 }
 
-/** What every MCP server is as a resource, by the settings that are in force. */
-export class ProtectedResources {
+/** What everything that is protected is as a resource, by the settings that are in force. */
+export class ProtectedResources<S extends ProtectedSpec = ServerSpec> {
   #settings: ResourceSettings | undefined;
-  #known = new WeakMap<ServerSpec, ProtectedResource>();
+  #known = new WeakMap<S, ProtectedResource<S>>();
 
-  constructor(private readonly access: { readonly settings: ResourceSettings }) {}
+  /** @param url which of the URLs that clients know is before the paths */
+  constructor(
+    private readonly access: { readonly settings: ResourceSettings },
+    private readonly url: 'publicUrl' | 'ingestUrl' = 'publicUrl',
+  ) {}
 
-  of(spec: ServerSpec): ProtectedResource {
+  of(spec: S): ProtectedResource<S> {
     const { settings } = this.access;
     if (settings !== this.#settings) {
       this.#settings = settings;
       this.#known = new WeakMap();
     }
     let resource = this.#known.get(spec);
-    if (!resource) this.#known.set(spec, (resource = new ProtectedResource(spec, settings)));
+    if (!resource) {
+      resource = new ProtectedResource(spec, { url: settings[this.url], issuers: settings.issuers });
+      this.#known.set(spec, resource);
+    }
     return resource;
   }
 }

@@ -1,9 +1,16 @@
-import { IsInt, Max, Min } from 'class-validator';
+import { IsInt, IsString, Max, Min } from 'class-validator';
 import { AppConfig } from './app-config.js';
 import { FromEnv } from './load-config.js';
 
 /** The variables of the apps that strangers reach over HTTP. */
 export abstract class EdgeConfig extends AppConfig {
+  @FromEnv(
+    'CALLBOARD_ACCESS',
+    'Path of the access file: issuers whose tokens are good here, and what their claims mean',
+  )
+  @IsString()
+  access: string = '';
+
   @FromEnv(
     'CALLBOARD_MAX_FAILED_AUTHENTICATIONS',
     'Requests of one client address in a minute whose credentials may turn out not to be good, before it is refused; 0: no limit',

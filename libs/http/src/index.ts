@@ -4,5 +4,7 @@ export { HttpServer, type Handler, type HttpServerOptions } from './http-server.
 export { Limit } from './limit.js';
 export { neverConnected } from './never-connected.js';
 export { sendJson, answerProblem, type ProblemOptions } from './problem.js';
+export { countRefused } from './refused-credentials.js';
+export { ResourceMetadata } from './resource-metadata.js';
 export { takeRoom, type Room } from './take-room.js';
 export { refusals, watchLimit } from './watch-limit.js';

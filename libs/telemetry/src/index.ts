@@ -1,3 +1,4 @@
+export { openAccess } from './access.js';
 export { announceReady, onStorageScarce, stopOnSignal } from './app-lifecycle.js';
 export { watchAudit, type Recording } from './audit-metrics.js';
 export { watchCertificates } from './certificates.js';

@@ -12,6 +12,10 @@ export interface TestIssuer {
   authorize(url: URL): Promise<URLSearchParams>;
   /** Signs the user in for a resource, and returns the access token. */
   token(resource: string): Promise<string>;
+  /** A client that has a secret and no user. Its id is its `sub`, too. */
+  readonly machine: { clientId: string; clientSecret: string };
+  /** What a machine gets for a resource in its own name, with some of the scopes (RFC 6749, 4.4). */
+  machineToken(resource: string, scope?: string): Promise<string>;
   /** Approves a device code, as a person does who types it in. */
   approve(userCode: string): Promise<void>;
   stop(): Promise<void>;
@@ -30,6 +34,7 @@ export interface TestIssuerOptions {
 }
 
 const CLIENT_ID = 'spec-client';
+const MACHINE = { clientId: 'spec-machine', clientSecret: 'the-secret-of-the-machine' };
 const REDIRECT_URI = 'http://127.0.0.1:9/callback';
 const EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -70,6 +75,14 @@ export async function startTestIssuer(options: TestIssuerOptions): Promise<TestI
       const answer = await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams(grant) });
       return ((await answer.json()) as { access_token: string }).access_token;
     },
+    machine: MACHINE,
+    machineToken: async (resource, scope = options.scopes.join(' ')) => {
+      const body = new URLSearchParams({ grant_type: 'client_credentials', resource, scope });
+      const credentials = Buffer.from(`${MACHINE.clientId}:${MACHINE.clientSecret}`).toString('base64');
+      const headers = { authorization: `Basic ${credentials}` };
+      const answer = await fetch(`${url}/token`, { method: 'POST', headers, body });
+      return ((await answer.json()) as { access_token: string }).access_token;
+    },
     approve: async (userCode) => {
       const browser = new Browser();
       const page = await browser.get(`${url}/device?user_code=${userCode}`);
@@ -107,6 +120,15 @@ async function newProvider(url: string, { claims, scopes, exchange, documents }:
         response_types: ['code'],
         id_token_signed_response_alg: 'ES256',
       },
+      {
+        client_id: MACHINE.clientId,
+        client_secret: MACHINE.clientSecret,
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['client_credentials'],
+        token_endpoint_auth_method: 'client_secret_basic',
+        id_token_signed_response_alg: 'ES256',
+      },
       ...(exchange
         ? [
             {
@@ -135,6 +157,7 @@ async function newProvider(url: string, { claims, scopes, exchange, documents }:
     features: {
       devInteractions: { enabled: false },
       deviceFlow: { enabled: true },
+      clientCredentials: { enabled: true },
       ...(documents && { clientIdMetadataDocument: { enabled: true, ack: 'draft-02' } }),
       resourceIndicators: {
         enabled: true,

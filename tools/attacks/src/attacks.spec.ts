@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TENANTS, Target } from './target.js';
 import { echo } from './attack.js';
 import { ATTACKS } from './attacks.js';
+import { publish } from './attacks/events.js';
 
 let target: Target;
 beforeAll(async () => {
@@ -72,6 +73,7 @@ describe('the table', () => {
     for (const token of [issuer.token(), issuer.token({ org: 'globex' }), limited]) {
       expect(await echo(target, { token })).toMatchObject({ status: 200, text: expect.stringContaining('"x"') });
     }
+    expect(await publish(target)).toMatchObject({ status: 202 });
   });
 
   it('leaves the victims what they had', async () => {

@@ -464,9 +464,16 @@ function sources(): object[] {
       type: 'cloudevents',
       tenant: TENANTS.own,
       token: secret('ATTACKS_TOKEN'),
+      access: {},
       topics: ['incident', 'build.*'],
     },
-    { name: TENANTS.other, type: 'cloudevents', tenant: TENANTS.other, token: secret('ATTACKS_OTHER_TOKEN') },
+    {
+      name: TENANTS.other,
+      type: 'cloudevents',
+      tenant: TENANTS.other,
+      access: {},
+      token: secret('ATTACKS_OTHER_TOKEN'),
+    },
     { name: 'hub', type: 'webhook', scheme: 'github', tenant: TENANTS.own, secret: secret('ATTACKS_GITHUB_SECRET') },
     {
       name: 'standard',

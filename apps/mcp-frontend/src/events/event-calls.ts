@@ -8,7 +8,7 @@
  *
  * Not guaranteed: that two who poll one subscription share its events; each that passes on its own cursors sees all of them.
  */
-import type { Principal } from '@callboard/access';
+import { person, type Principal } from '@callboard/access';
 import { checkArguments } from '@callboard/actions';
 import type { Audit, AuditFact } from '@callboard/audit';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
@@ -16,7 +16,7 @@ import type { Limit } from '@callboard/http';
 import { linkActive } from '@callboard/tracing';
 import { Bell, encodeCursor, type EventPage, type EventPosition, type EventSelection } from '@callboard/jetstream';
 import type { Invocation } from '../call.js';
-import { deliveredEvents, person } from '../recorded.js';
+import { deliveredEvents } from '../recorded.js';
 import type { ServerAccess } from '../server-access.js';
 import type { EventFeed } from './event-feed.js';
 import { toAnswer, type EventsAnswer } from './event-json.js';

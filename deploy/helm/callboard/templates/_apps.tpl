@@ -16,7 +16,7 @@ action-runner:
   waiting: sum(callboard_commands_buffered{namespace="%s"})
 event-ingestor:
   http: 3334
-  files: { sources: CALLBOARD_SOURCES }
+  files: { access: CALLBOARD_ACCESS, sources: CALLBOARD_SOURCES }
   drainMs: 10000
 pii-filter:
   files: { redactionPolicy: CALLBOARD_REDACTION_POLICY }

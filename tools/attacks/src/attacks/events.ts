@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import type { HttpHeaders } from '@callboard/testing';
 import { ingest, type Attack } from '../attack.js';
+import type { Claims, SpecIssuer } from '../spec-issuer.js';
 import type { Target } from '../target.js';
 
 const unauthorized = { status: 401, code: 'unauthorized' };
@@ -20,6 +21,27 @@ const event =
     const headers = { ...STRUCTURED, ...(token !== null && { authorization: `Bearer ${token}` }) };
     return ingest(target, options.path ?? '/events/acme', headers, JSON.stringify({ ...EVENT, ...more }));
   };
+
+/** Claims of a token with which Mallory may send to the source of his tenant. */
+const publishing = (claims: Claims = {}): Claims => ({
+  aud: 'https://callboard.example/events/acme',
+  scope: 'events.publish',
+  ...claims,
+});
+const issued = (
+  name: string,
+  make: (issuer: SpecIssuer) => string,
+  options: { refused?: Attack['refused']; path?: string; more?: object } = {},
+): Attack => ({
+  name: `an event with a token of an issuer ${name}`,
+  attempt: event(options.more, {
+    token: ({ issuer }) => make(issuer),
+    ...(options.path !== undefined && { path: options.path }),
+  }),
+  refused: options.refused ?? unauthorized,
+});
+/** What the table varies, and what is good. */
+export const publish = (target: Target) => event({}, { token: ({ issuer }) => issuer.token(publishing()) })(target);
 
 const GITHUB = JSON.stringify({ action: 'opened', repository: { full_name: 'acme/web' } });
 const signed = (secret: string, body: string) => `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
@@ -76,6 +98,37 @@ export const EVENTS: Attack[] = [
   {
     name: 'an event with the secret of a webhook as token',
     attempt: event({}, { token: (t) => t.githubSecret }),
+    refused: unauthorized,
+  },
+  issued('that a stranger signed', (by) => by.token(publishing(), {}, by.strange.privateKey)),
+  issued('that nobody signed', (by) => by.token(publishing(), { alg: 'none' }).replace(/[^.]+$/, '')),
+  issued('that has expired', (by) => by.token(publishing({ exp: now() - 3_600 }))),
+  issued('that never expires', (by) => by.token(publishing({ exp: undefined }))),
+  issued('for an MCP server', (by) => by.token({ scope: 'events.publish' })),
+  issued('for another source', (by) => by.token(publishing({ aud: 'https://callboard.example/events/globex' }))),
+  issued('for all sources', (by) => by.token(publishing({ aud: 'https://callboard.example/events' }))),
+  issued('of a tenant that the issuer may not name', (by) => by.token(publishing({ org: 'initech' }))),
+  issued('without a scope', (by) => by.token(publishing({ scope: undefined })), { refused: forbidden }),
+  issued('with a scope that begins as the one', (by) => by.token(publishing({ scope: 'events.publish.not' })), {
+    refused: forbidden,
+  }),
+  issued(
+    "for another tenant's source",
+    (by) => by.token(publishing({ aud: 'https://callboard.example/events/globex' })),
+    {
+      path: '/events/globex',
+      refused: forbidden,
+    },
+  ),
+  issued('of another tenant', (by) => by.token(publishing({ org: 'globex' })), { refused: forbidden }),
+  issued('and a topic that the source may not send', (by) => by.token(publishing()), {
+    more: { type: 'deployment' },
+    refused: forbidden,
+  }),
+  {
+    name: 'an event with a token of an issuer in the query',
+    attempt: (t) =>
+      event({}, { token: () => null, path: `/events/acme?access_token=${t.issuer.token(publishing())}` })(t),
     refused: unauthorized,
   },
   {

@@ -1,8 +1,8 @@
-/** Serves the metadata with which a client finds out where it gets a token for an MCP server (RFC 9728). They are for everybody. */
+/** Serves the metadata with which a client finds out where it gets a token for a protected resource (RFC 9728). They are for everybody. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ROOT_METADATA_PATH, type ProtectedResource } from '@callboard/access';
 import { CallboardError } from '@callboard/envelope';
-import { answerProblem } from '@callboard/http';
+import { answerProblem } from './problem.js';
 
 const HEADERS = {
   'Content-Type': 'application/json',
@@ -10,18 +10,25 @@ const HEADERS = {
   'Cache-Control': 'public, max-age=300',
 };
 
+type Described = Pick<ProtectedResource, 'metadata' | 'metadataPath'>;
+
 export class ResourceMetadata {
-  /** @param resources those that there are now, that of the server at `/mcp` first: it is the one meant by a client that knows only the host */
-  constructor(private readonly resources: () => Iterable<ProtectedResource>) {}
+  /**
+   * @param resources those that there are now
+   * @param main the one meant by a client that knows only the host
+   */
+  constructor(
+    private readonly resources: () => Iterable<Described>,
+    private readonly main: () => Described | undefined,
+  ) {}
 
   static isMetadata({ url = '' }: IncomingMessage): boolean {
     return url.startsWith(ROOT_METADATA_PATH);
   }
 
   #find(path: string): string | undefined {
-    for (const { metadata, metadataPath } of this.resources()) {
-      if (path === metadataPath || path === ROOT_METADATA_PATH) return metadata;
-    }
+    if (path === ROOT_METADATA_PATH) return this.main()?.metadata;
+    for (const { metadata, metadataPath } of this.resources()) if (path === metadataPath) return metadata;
     return undefined;
   }
 
