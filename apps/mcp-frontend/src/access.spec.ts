@@ -1,7 +1,7 @@
 /** Policies, as clients of a real stack meet them. */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -15,7 +15,27 @@ const TASKS = {
   'io.modelcontextprotocol/clientCapabilities': { extensions: { 'io.modelcontextprotocol/tasks': {} } },
 };
 const USERS = ['ada', 'bob'] as const;
-type User = (typeof USERS)[number];
+/** Tokens of Carol's: for all that she may do, and for less. */
+const OF_CAROL = { 'carol-at-work': ['stage', 'look'], 'carol-on-the-way': ['look'] };
+type User = (typeof USERS)[number] | keyof typeof OF_CAROL;
+const OPS = '/mcp/ops';
+const PLAY = `
+id: stage.play
+version: 1
+description: A step for everybody, one for those who come by /mcp/ops, and one for those with the scope.
+input: { type: object, properties: { key: { type: string } }, required: [key] }
+steps:
+  - name: curtain
+    action: demo.append
+    args: { key: '\${{ input.key }}', value: up }
+    compensation: { action: demo.append, args: { key: '\${{ input.key }}', value: down } }
+  - name: pause
+    action: demo.sleep
+    args: { ms: 1 }
+  - name: call
+    action: demo.echo
+    args: { text: places }
+`;
 
 let folder: string;
 let stack: TestStack;
@@ -23,13 +43,25 @@ let sre: NatsConnection;
 let port: number;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'callboard-access-'));
-  const tokens = USERS.map((name) => ({
-    sha256: createHash('sha256').update(name).digest('hex'),
+  const tokenOf = (token: string, name: string, more: object = { allow_unrestricted: true }) => ({
+    sha256: createHash('sha256').update(token).digest('hex'),
     tenant_id: 'acme',
     user_id: `user:default/${name}`,
-    allow_unrestricted: true,
-  }));
-  const config = { policies: folder, env: { 'mcp-frontend': { CALLBOARD_TOKENS_FILE: join(folder, 'tokens.json') } } };
+    ...more,
+  });
+  const tokens = [
+    ...USERS.map((name) => tokenOf(name, name)),
+    ...Object.entries(OF_CAROL).map(([token, scopes]) => tokenOf(token, 'carol', { scopes, client_id: 'stagehand' })),
+  ];
+  const config = {
+    policies: folder,
+    sagas: join(folder, 'sagas'),
+    servers: join(folder, 'servers.yaml'),
+    env: { 'mcp-frontend': { CALLBOARD_TOKENS_FILE: join(folder, 'tokens.json') } },
+  };
+  await mkdir(join(folder, 'sagas'));
+  await writeFile(join(folder, 'sagas', 'play.yaml'), PLAY);
+  await writeFile(join(folder, 'servers.yaml'), 'servers: [{ name: ops }]');
   await writeFile(join(folder, 'tokens.json'), JSON.stringify(tokens));
   await writeFile(join(folder, 'stack.yaml'), JSON.stringify(config));
   await writeFile(join(folder, 'policies.cedar'), FIRST);
@@ -58,6 +90,16 @@ const FIRST = `
 permit (${of('bob')}, action in [Callboard::Action::"read_events", Callboard::Action::"subscribe"], resource)
 when { resource.topic == "push" };
 @id("bob-ends-no-sagas") forbid (${of('bob')}, ${ACTION('call')}, ${TOOL('callboard.saga.abort')});
+@id("carol") permit (principal == Callboard::User::"acme/user:default/carol", action, resource);
+@id("sleeps-at-ops")
+forbid (principal == Callboard::User::"acme/user:default/carol", ${ACTION('call')}, ${TOOL('demo.sleep')})
+when { context.server != "/mcp/ops" };
+@id("calls-with-scope")
+forbid (principal == Callboard::User::"acme/user:default/carol", ${ACTION('call')}, ${TOOL('demo.echo')})
+unless {
+  principal.via == "static" && principal has client && principal.client == "stagehand" &&
+  principal has scopes && principal.scopes.contains("stage")
+};
 @id("nobody-is-urgent") forbid (principal, ${ACTION('call')}, resource) when { context.priority == "high" };
 `;
 const WITHOUT_APPENDING = FIRST.split('\n')
@@ -70,11 +112,11 @@ async function putPolicies(text: string): Promise<void> {
 }
 
 const headersOf = (user: User) => ({ authorization: `Bearer ${user}` });
-async function ask(user: User, method: string, params: JsonObject = {}, meta: JsonObject = {}) {
-  return (await raw(port, modernRequest(method, params, { meta, headers: headersOf(user) }))).json;
+async function ask(user: User, method: string, params: JsonObject = {}, meta: JsonObject = {}, path = '/mcp') {
+  return (await raw(port, modernRequest(method, params, { meta, path, headers: headersOf(user) }))).json;
 }
-const call = async (user: User, name: string, args: JsonObject = {}, meta: JsonObject = {}) =>
-  (await ask(user, 'tools/call', { name, arguments: args }, meta)).result!;
+const call = async (user: User, name: string, args: JsonObject = {}, meta: JsonObject = {}, path = '/mcp') =>
+  (await ask(user, 'tools/call', { name, arguments: args }, meta, path)).result!;
 const errorOf = (result: JsonObject) =>
   (result.structuredContent as { error?: JsonObject } | undefined)?.error ?? 'no error';
 const toolsOf = async (user: User) =>
@@ -149,6 +191,49 @@ describe('what policies do not allow', () => {
     const subscribed = await call('bob', 'events.subscribe', { name: 's', sources: ['github'], topics: ['secret'] });
     expect(errorOf(subscribed)).toMatchObject(FORBIDDEN);
     expect(errorOf(await call('bob', 'events.read', { sources: ['github'], topics: ['push'] }))).toBe('no error');
+  });
+});
+
+describe('a step of a saga is decided as if its caller had called it itself', () => {
+  const notDone = (step: string) => ({
+    code: 'saga_compensated',
+    message: expect.stringContaining(`the step ${step} ended failed (forbidden)`),
+  });
+  const sleep = { tool: 'demo', method: 'sleep', args: { ms: 1 } };
+  const joining = (saga: string, compensation: JsonObject) => ({
+    'io.callboard/saga_id': saga,
+    'io.callboard/compensation': compensation,
+  });
+  beforeAll(async () => {
+    await waitFor(async () => (await toolsOf('ada')).includes('stage.play'), { what: 'the saga' });
+  });
+
+  it('by the server, the client and the scopes with which a declared saga was called', async () => {
+    const at = (path: string, user: User = 'carol-at-work') =>
+      call(user, 'stage.play', { key: `${user} ${path}` }, {}, path);
+    expect(errorOf(await at(OPS))).toBe('no error');
+    expect(errorOf(await at('/mcp'))).toMatchObject(notDone('pause'));
+    const withLess = await at(OPS, 'carol-on-the-way');
+    expect(errorOf(withLess)).toMatchObject(notDone('call'));
+    expect(errorOf(await call('carol-on-the-way', 'demo.echo', { text: 'a' }, {}, OPS))).toMatchObject(FORBIDDEN);
+    expect(await appended('carol-at-work /mcp/ops')).toBe(1);
+    expect(await appended('carol-at-work /mcp')).toBe(2);
+  });
+
+  it('also when it undoes a call, whoever ends the saga and from wherever', async () => {
+    await call('carol-at-work', 'demo.append', { key: 'undone', value: 1 }, joining('undone', sleep), OPS);
+    const args = { saga_id: 'undone', wait_ms: 20_000 };
+    const { structuredContent } = await call('carol-on-the-way', 'callboard.saga.abort', args);
+    expect(structuredContent).toMatchObject({ phase: 'compensated', steps: [{ undone: 'undone' }] });
+  });
+
+  it('so a call is not accepted that would be undone by what its caller may not call', async () => {
+    const refused = await call('carol-at-work', 'demo.append', { key: 'kept', value: 1 }, joining('kept', sleep));
+    expect(errorOf(refused)).toMatchObject(FORBIDDEN);
+    const nothing = joining('kept', { tool: 'demo', method: 'nothing', args: {} });
+    const unknown = await call('carol-at-work', 'demo.append', { key: 'kept', value: 1 }, nothing);
+    expect(errorOf(unknown)).toMatchObject({ code: 'unknown_action' });
+    expect(await appended('kept')).toBe(0);
   });
 });
 

@@ -263,6 +263,7 @@ async function openServers(
         audit,
         tokens,
         access,
+        server,
       ),
       tasks: new Tasks(held, commands, access),
       events: spec.events ? resources : HIDDEN_EVENTS,

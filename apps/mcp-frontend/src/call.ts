@@ -19,6 +19,7 @@ import type { Audit } from '@callboard/audit';
 import {
   CallboardError,
   ENVELOPE_VERSION,
+  actionId,
   fingerprint,
   idempotentCorrelationId,
   newCorrelationId,
@@ -34,6 +35,7 @@ import type { EventCalls } from './events/event-calls.js';
 import { isEventTool } from './events/event-tools.js';
 import type { FairShare } from './fair-share.js';
 import { toolOf, type Handles, type Held } from './handles.js';
+import type { McpServer } from './mcp-server.js';
 import { readMessagingFields, type MessagingFields } from './messaging-fields.js';
 import type { SagaDesk } from './sagas/saga-desk.js';
 import { isOfSagas } from './sagas/saga-tools.js';
@@ -104,6 +106,7 @@ export class Invoker {
     private readonly audit: Audit,
     private readonly callerTokens: Pick<CallerTokens, 'hold'>,
     private readonly access: ServerAccess,
+    private readonly server: Pick<McpServer, 'view' | 'unknown'>,
   ) {}
 
   /**
@@ -129,6 +132,7 @@ export class Invoker {
       const fields = readMessagingFields(call.meta, call.header);
       const handle = handleFor(call, fields);
       this.access.checkRun(call.principal, call.action, fields.priority ?? 'normal', correlationId);
+      this.#checkCompensation(call, fields, correlationId);
       if (round && 'running' in round) return await this.#rejoin(call, handle, round);
       const idempotencyKey = fields.idempotencyKey ?? call.implicitKey;
       if (idempotencyKey !== undefined) correlationId = correlationIdFor(call, round?.state, idempotencyKey);
@@ -162,6 +166,17 @@ export class Invoker {
       if (call.action.surface.kind !== 'tool') throw error;
       return failure(error.toBody(), error.details.correlationId ?? correlationId);
     }
+  }
+
+  /**
+   * What would undo a call is an action that its caller could call here itself.
+   * @throws CallboardError `unknown_action`, `unavailable`, `forbidden`
+   */
+  #checkCompensation({ principal }: Invocation, { compensation }: MessagingFields, correlationId: string): void {
+    if (!compensation) return;
+    const action = this.server.view.actions.get(actionId(compensation));
+    if (!action) throw this.server.unknown('compensation');
+    this.access.checkRun(principal, action, 'normal', correlationId);
   }
 
   /** The caller wants nothing of the question that it was asked: the command that asks is cancelled, unless it goes on. */

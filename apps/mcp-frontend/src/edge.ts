@@ -36,7 +36,7 @@ import { answerRefusal, answerRpcError, readableId, type RequestId } from './ans
 import { CredentialStreams } from './credential-streams.js';
 import type { ModernFront } from './modern.js';
 import { askedFor, noteRefusal, sessionFact, waitsForItsRecord, type Asking } from './recorded.js';
-import { usedAction } from './used-action.js';
+import { compensatingAction, usedAction } from './used-action.js';
 import { MODERN_REVISION, recognise } from './plain-request.js';
 import { RPC, toRpcError, type FaultReporter } from './protocol-errors.js';
 
@@ -238,14 +238,16 @@ export class McpEdge {
 
   /** Answers the use of an action, in either era, that the credential is not good for. */
   #isRefusedUse(res: ServerResponse, body: unknown, principal: Principal, { front, resource }: Served): boolean {
-    const action = usedAction(front.parts.server.listing, body);
-    if (!action) return false;
-    if (!isGoodFor(principal, action.id)) {
+    const { listing, view } = front.parts.server;
+    const actions = [usedAction(listing, body), compensatingAction(view, body)].filter(
+      (action) => action !== undefined,
+    );
+    if (actions.some(({ id }) => !isGoodFor(principal, id))) {
       const error = new CallboardError('forbidden', 'The token is not good for this');
       answerRefusal(res, error, { id: readableId(body) });
       return true;
     }
-    const scopes = resource.spec.scopesFor(action);
+    const scopes = [...new Set(actions.flatMap((action) => resource.spec.scopesFor(action)))];
     if (missingScopes(principal, scopes).length === 0) return false;
     askForScopes(res, scopes, resource, readableId(body));
     return true;

@@ -73,8 +73,8 @@ export class McpServer {
     return action ? this.spec.shows(action) : this.spec.surelyShows(actionId);
   };
 
-  /** Why there is no tool or prompt of a name. */
-  unknown(what: 'tool' | 'prompt'): CallboardError {
+  /** Why there is no tool, prompt or compensation of a name. */
+  unknown(what: 'tool' | 'prompt' | 'compensation'): CallboardError {
     if (!this.whole.mayLack) return new CallboardError('unknown_action', `Unknown ${what}`);
     return new CallboardError('unavailable', `Which ${what}s there are is not known now`, { retryAfterMs: AGAIN_MS });
   }

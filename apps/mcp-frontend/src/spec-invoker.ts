@@ -1,5 +1,5 @@
 /** For specs: what runs commands and knows of them, on a real nats-server, and a runner that does what the spec says. */
-import type { Quota } from '@callboard/access';
+import { ServerSpec, type Quota } from '@callboard/access';
 import { MemoryAudit } from '@callboard/audit';
 import {
   CallboardError,
@@ -25,6 +25,7 @@ import type { EventCalls } from './events/event-calls.js';
 import { FairShare } from './fair-share.js';
 import { Handles } from './handles.js';
 import { SagaDesk } from './sagas/saga-desk.js';
+import { McpServer } from './mcp-server.js';
 import { openAccess } from './spec-access.js';
 import { quotas } from './spec-quotas.js';
 import { Tasks } from './tasks.js';
@@ -69,6 +70,11 @@ export async function startInvoker(nc: NatsConnection, options: SpecInvokerOptio
     audit,
     new CallerTokens(nc),
     access,
+    new McpServer(new ServerSpec(''), {
+      view: { version: 'spec', actions: new Map() },
+      mayLack: false,
+      onChange: () => () => undefined,
+    }),
   );
   return { commands, handles, admission, invoker, tasks: new Tasks(handles, commands, access), faults, audit };
 }

@@ -1,4 +1,5 @@
-import type { RegisteredAction } from '@callboard/actions';
+import type { CatalogView, RegisteredAction } from '@callboard/actions';
+import { actionId } from '@callboard/envelope';
 import { EVENT_TOOLS } from './events/event-tools.js';
 import { isEventUri } from './events/event-uri.js';
 import { isObject } from './is-object.js';
@@ -33,6 +34,15 @@ export function usedAction(listing: Listing, body: unknown): RegisteredAction | 
     default:
       return undefined;
   }
+}
+
+/** The action that would undo what a message uses, if it names one that is shown. */
+export function compensatingAction({ actions }: CatalogView, body: unknown): RegisteredAction | undefined {
+  const meta = isObject(body) && isObject(body.params) && body.params._meta;
+  const compensation = isObject(meta) && meta['io.callboard/compensation'];
+  if (!isObject(compensation)) return undefined;
+  const { tool, method } = compensation;
+  return typeof tool === 'string' && typeof method === 'string' ? actions.get(actionId({ tool, method })) : undefined;
 }
 
 function isEvent(uri: unknown): boolean {

@@ -310,6 +310,7 @@ export class RunningSaga {
 
   #commandOf(effect: CommandEffect): CommandEnvelope {
     const { tenantId, sagaId, command } = this.record;
+    const { groups, caller } = effect.sent_by ?? { groups: this.state.groups, caller: command?.caller };
     const now = Date.now();
     const deadlineMs = effect.deadline_ms ?? this.deps.deadlineMsOf(actionId(effect.action));
     return {
@@ -318,7 +319,9 @@ export class RunningSaga {
       idempotency_key: effect.idempotency_key,
       tenant_id: tenantId,
       user_id: this.state.user_id,
-      ...(this.state.groups.length > 0 && { groups: [...this.state.groups] }),
+      ...(groups.length > 0 && { groups: [...groups] }),
+      // By this policies decide about a step as if it had been called itself.
+      ...(caller && { caller }),
       tool: effect.action.tool,
       method: effect.action.method,
       args: effect.args,

@@ -109,9 +109,10 @@ function joined(state: SagaState, input: JoinInput): News | undefined {
   };
 }
 
-function undoOfCall({ ordering_key }: JoinInput, compensation: NonNullable<JoinInput['compensation']>): Undo {
+function undoOfCall({ ordering_key, sent_by }: JoinInput, compensation: NonNullable<JoinInput['compensation']>): Undo {
   const { tool, method, args } = compensation;
-  return { action: { tool, method }, args, ordering_key, retry: COMPENSATION_RETRY };
+  const undo = { action: { tool, method }, args, ordering_key, retry: COMPENSATION_RETRY };
+  return sent_by ? { ...undo, sent_by } : undo;
 }
 
 function outcome(state: SagaState, input: OutcomeInput): News | undefined {

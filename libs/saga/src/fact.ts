@@ -5,7 +5,7 @@
  *
  * Steps are named by their path: `<name>`, or `<name of the sub-saga>/<name>`.
  */
-import type { ActionName, ErrorBody, JsonObject, OutcomeStatus, Priority } from '@callboard/envelope';
+import type { ActionName, CommandCaller, ErrorBody, JsonObject, OutcomeStatus, Priority } from '@callboard/envelope';
 import type { Retry, SagaDefinition } from './definition.js';
 
 export const FACT_VERSION = '1.0';
@@ -94,8 +94,16 @@ export type Undo =
       ordering_key: string;
       deadline_ms?: number;
       retry: Retry;
+      /** Who sent the call that this undoes, where the step is a call: what undoes it is decided as that call was. */
+      sent_by?: SentBy;
     }
   | { error: ErrorBody };
+
+/** What policies may ask about the sender of a call, beyond tenant and user. */
+export interface SentBy {
+  groups: readonly string[];
+  caller: CommandCaller;
+}
 
 export interface ApprovalRequested extends Fact {
   fact: 'approval_requested';

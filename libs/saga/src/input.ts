@@ -1,7 +1,7 @@
 /** What a saga may be told. All of it can come late, twice, in another order, or not be for this saga at all: then nothing is decided. */
 import type { ActionName, ErrorBody, JsonObject, OutcomeStatus } from '@callboard/envelope';
 import type { SagaDefinition } from './definition.js';
-import type { OperatorVerb } from './fact.js';
+import type { OperatorVerb, SentBy } from './fact.js';
 
 interface Input {
   /** When it is told, ISO 8601, UTC: the only clock that the engine knows. */
@@ -33,6 +33,8 @@ export interface JoinInput extends Input {
   action: ActionName;
   ordering_key: string;
   compensation?: { tool: string; method: string; args: JsonObject };
+  /** Absent where no caller sent the call. */
+  sent_by?: SentBy;
 }
 
 /** A command ended. */

@@ -6,7 +6,7 @@
  * A saga that has not ended has at least one effect out: there is always something that will tell it more.
  */
 import type { ActionName, ErrorBody, JsonObject, Priority } from '@callboard/envelope';
-import type { Doing } from './fact.js';
+import type { Doing, SentBy } from './fact.js';
 import { isBeingUndone, isEnded, type SagaState, type StepState } from './state.js';
 
 export type Effect = CommandEffect | WatchEffect | CancelEffect | TimerEffect | ApprovalEffect | OperatorEffect;
@@ -26,6 +26,8 @@ export interface CommandEffect {
   ordering_key: string;
   deadline_ms?: number;
   priority?: Priority;
+  /** Absent: whoever began the saga. */
+  sent_by?: SentBy;
   /** When it was decided; what is worked out from it is the same whenever it is sent again. */
   issued_at: string;
 }
@@ -134,6 +136,7 @@ function ofUndo(state: SagaState): Effect[] {
       args: undo.args,
       ordering_key: undo.ordering_key,
       ...(undo.deadline_ms !== undefined && { deadline_ms: undo.deadline_ms }),
+      ...(undo.sent_by && { sent_by: undo.sent_by }),
       issued_at: undoing.started_at!,
     }),
   ];

@@ -210,7 +210,8 @@ function hasJoined({ steps }: SagaState, correlationId: string): boolean {
 
 /** @param deadlineMs of the saga, where the command is the first of it */
 function inputsOf(command: CommandEnvelope, step: string, deadlineMs: number | undefined): SagaInput[] {
-  const { saga_id, tenant_id, user_id, groups, correlation_id, tool, method, ordering_key, compensation } = command;
+  const { saga_id, tenant_id, user_id, groups, caller } = command;
+  const { correlation_id, tool, method, ordering_key, compensation } = command;
   const at = new Date().toISOString();
   const join: SagaInput = {
     kind: 'join',
@@ -220,6 +221,7 @@ function inputsOf(command: CommandEnvelope, step: string, deadlineMs: number | u
     action: { tool, method },
     ordering_key,
     ...(compensation && { compensation }),
+    ...(caller && { sent_by: { groups: groups ?? [], caller } }),
   };
   if (deadlineMs === undefined) return [join];
   const start: SagaInput = {

@@ -1,6 +1,6 @@
 /** Around a policy: by another name or way, and by being accepted before it was there. */
 import { waitFor } from '@callboard/testing';
-import { call, mcp, report, type Answer, type Attack, type McpOptions } from '../attack.js';
+import { call, echo, mcp, report, type Answer, type Attack, type McpOptions } from '../attack.js';
 import type { Target } from '../target.js';
 
 const forbidden = { status: 200, code: 'forbidden' };
@@ -11,6 +11,9 @@ const closed = (name: string, options?: McpOptions): Attack => ({
   name: `a forbidden action, ${name}`,
   attempt: (target) => call(target, 'far.closed', {}, options),
   refused: forbidden,
+});
+const undone = (tool: string, method: string): McpOptions => ({
+  meta: { 'io.callboard/saga_id': 'closed', 'io.callboard/compensation': { tool, method, args: {} } },
 });
 const called = (name: string, tool: string): Attack => ({
   name: `a forbidden action called ${name}`,
@@ -33,6 +36,21 @@ export const POLICIES: Attack[] = [
     meta: { 'io.callboard/idempotency_key': 'closed' },
   }),
   closed('as a step of a saga', { meta: { 'io.callboard/saga_id': 'closed' } }),
+  {
+    name: 'a forbidden action as what undoes a step of a saga',
+    attempt: (target) => echo(target, undone('far', 'closed')),
+    refused: forbidden,
+  },
+  {
+    name: 'an action that its server does not show, as what undoes a step of a saga',
+    attempt: (target) => echo(target, { ...undone('demo', 'append'), path: '/mcp/reader' }),
+    refused: unknown,
+  },
+  {
+    name: 'an action for which its token is not good, as what undoes a step of a saga',
+    attempt: (target) => echo(target, { ...undone('demo', 'append'), token: target.limited }),
+    refused: { status: 403, code: 'forbidden' },
+  },
   closed('with priority', { meta: { 'io.callboard/priority': 'high' } }),
   closed('with a group that its caller claims', { meta: { groups: ['group:default/admins'], tenant_id: 'globex' } }),
   called('in another case', 'far.Closed'),
