@@ -5,7 +5,7 @@ import { ActionSet } from '@callboard/actions';
  * Imports the modules that hold this runner's actions and puts them into one set. A specifier is a package name, or a path that
  * starts with `.` or `/`, from the current folder.
  *
- * @throws Error naming the module when it cannot be imported or exports no actions.
+ * @throws Error naming the module when it cannot be imported or exports no actions, or when a secret of one could never be read.
  */
 export async function loadActions(
   specifiers: string,
@@ -27,7 +27,18 @@ export async function loadActions(
         `CALLBOARD_ACTION_MODULES: module "${specifier}" must export "actions", an ActionSet or a function that returns one`,
       );
     }
+    refuseUnreadable(specifier, set, env);
     all.include(set, onTaken);
   }
   return all;
+}
+
+function refuseUnreadable(specifier: string, set: ActionSet, env: NodeJS.ProcessEnv): void {
+  if (env['CALLBOARD_VAULT_URL']) return;
+  for (const { descriptor, secrets = {} } of set) {
+    const name = Object.keys(secrets).find((each) => secrets[each]!.startsWith('vault:'));
+    if (name === undefined) continue;
+    const what = `secrets.${name} of action "${descriptor.id}" needs CALLBOARD_VAULT_URL, which is not set`;
+    throw new Error(`CALLBOARD_ACTION_MODULES: module "${specifier}": ${what}`);
+  }
 }

@@ -10,6 +10,7 @@ import {
   type Reconciled,
 } from '@callboard/actions';
 import type { Found } from '@callboard/adapters';
+import { SecretTexts } from '@callboard/config';
 import { LIMITS, commandSubject, type CommandEnvelope, type Outcome } from '@callboard/envelope';
 import {
   BUCKET,
@@ -51,6 +52,8 @@ const logged: unknown[] = [];
 const elsewhere = new Map<string, Found>();
 /** What the action of the present test does. */
 let run: Run;
+/** Where the secrets of actions are. */
+const secretsEnv: NodeJS.ProcessEnv = {};
 /** What the policies say. */
 let allows: (question: Question) => boolean;
 beforeEach(() => {
@@ -87,6 +90,15 @@ const actions = new ActionSet([
     retry: { max_attempts: 3, backoff_ms: 10, max_backoff_ms: 20 },
     run: act,
   }),
+  defineAction({
+    id: 'demo.secretive',
+    description: '',
+    input,
+    attributes: { idempotent: true },
+    retry: { max_attempts: 3, backoff_ms: 10, max_backoff_ms: 20 },
+    secrets: { token: 'env:SPEC_TOKEN', key: 'env:SPEC_KEY' },
+    run: act,
+  }),
 ]);
 
 /** @param mute it never gets an outcome stored */
@@ -112,6 +124,7 @@ async function startRunner(instance = 'runner', { mute = false } = {}): Promise<
     deadLetters: new DeadLetterPublisher(publisher),
     gate: { allows: (question) => allows(question) },
     audit: new AuditTrail(nc, { app: 'action-runner', instance }, 500),
+    secrets: new SecretTexts('.', undefined, secretsEnv),
     metrics,
     log: { info: note, warn: note, error: note } as unknown as Logger,
   });
@@ -204,6 +217,120 @@ describe('a command whose action succeeds', () => {
     expect(await outcome).toMatchObject({ status: 'succeeded' });
     const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
     expect(heard).toEqual(numbers);
+  });
+});
+
+describe('a secret that an action declares', () => {
+  const secretive = (more: Partial<CommandEnvelope> = {}) =>
+    testCommand('secretive', {}, { tool: 'demo', method: 'secretive', ...more });
+  /** One that JSON writes otherwise, and that begins as another. */
+  const [TOKEN, KEY] = ['s3cret-"token"', 's3cret-"token"\nand-more'];
+
+  beforeEach(() => {
+    Object.assign(secretsEnv, { SPEC_TOKEN: TOKEN, SPEC_KEY: KEY });
+    logged.length = 0;
+  });
+
+  /** All that is kept, and what was logged. */
+  const kept = async () => {
+    const texts = [JSON.stringify(logged)];
+    for (const stream of [STREAM.commands, STREAM.outcomes, STREAM.progress, STREAM.deadLetters, STREAM.audit]) {
+      const { first_seq: first, last_seq: last } = (await sre.streams.info(stream)).state;
+      for (let seq = Math.max(first, 1); seq <= last; seq++) {
+        texts.push((await sre.direct.getMessage(stream, { seq }))?.string() ?? '');
+      }
+    }
+    return texts.join('\n');
+  };
+
+  it('is there for its handler, and in nothing that its attempt says', async () => {
+    let seen: string[] = [];
+    run = async (_, context) => {
+      seen = [await context.secret('token'), await context.secret('key')];
+      context.progress(1, 2, `with ${seen[0]}`);
+      context.log('info', { [seen[0]!]: seen }, seen[1]);
+      return { said: seen, [seen[1]!]: { text: `Bearer ${seen[1]}`, json: JSON.stringify(seen) } };
+    };
+    await startRunner();
+    const heard: unknown[] = [];
+    const { outcome } = await client.submit(secretive(), { onProgress: (fact) => heard.push(fact) });
+    const { result } = await outcome;
+    expect(seen).toEqual([TOKEN, KEY]);
+    expect(result).toMatchObject({
+      structuredContent: {
+        said: ['[secret]', '[secret]'],
+        '[secret]': { text: 'Bearer [secret]', json: '["[secret]","[secret]"]' },
+      },
+    });
+    expect(heard).toMatchObject([
+      { message: 'with [secret]' },
+      { data: { '[secret]': ['[secret]', '[secret]'] }, logger: '[secret]' },
+    ]);
+    expect(await kept()).not.toContain('s3cret');
+  });
+
+  it.each<[string, (secret: string) => Error, object]>([
+    [
+      'foreseen',
+      (secret) => new ActionError(`${secret} is wrong`, { code: `no_${secret}` }),
+      { code: 'no_[secret]', message: '[secret] is wrong' },
+    ],
+    [
+      'unforeseen',
+      (secret) => Object.assign(new Error(`bad\n    at ${secret}`), { name: secret }),
+      { code: 'dead_lettered' },
+    ],
+  ])('is not in an error, %s', async (_, thrown, error) => {
+    run = async (_args, context) => {
+      throw thrown(await context.secret('token'));
+    };
+    await startRunner();
+    expect(await outcomeOf(secretive())).toMatchObject({ error });
+    expect(await kept()).not.toContain('s3cret');
+  });
+
+  it('that cannot be had is tried again, and is the one of now', async () => {
+    delete secretsEnv['SPEC_TOKEN'];
+    const seen: string[] = [];
+    run = async (_, context) => {
+      if (context.attempt === 2) secretsEnv['SPEC_TOKEN'] = 'another';
+      seen.push(await context.secret('token'));
+      return 'done';
+    };
+    await startRunner();
+    expect(await outcomeOf(secretive())).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(seen).toEqual(['another']);
+    expect(logged).toContainEqual([
+      expect.objectContaining({ action: 'demo.secretive', secret: 'token', why: 'the variable SPEC_TOKEN is not set' }),
+      'a secret of an action cannot be had now',
+    ]);
+  });
+
+  it('that is too short to be cut out is not given away', async () => {
+    secretsEnv['SPEC_TOKEN'] = '12345';
+    run = (_, context) => context.secret('token');
+    await startRunner();
+    expect(await outcomeOf(secretive())).toMatchObject({
+      status: 'dead_lettered',
+      error: { message: 'The secret token cannot be had now' },
+    });
+    expect(JSON.stringify(logged)).toContain('it has fewer than 6 characters');
+  });
+
+  it('is the only one that there is for it', async () => {
+    run = (_, context) => context.secret('toString');
+    await startRunner();
+    expect(await outcomeOf(secretive())).toMatchObject({
+      status: 'failed',
+      attempts: 1,
+      error: {
+        message: 'The action asks for a secret that is not in its option secrets; there are: token, key',
+        retryable: false,
+      },
+    });
+    expect(await outcomeOf(once('secretive'))).toMatchObject({
+      error: { message: expect.stringMatching(/there are: none$/) },
+    });
   });
 });
 

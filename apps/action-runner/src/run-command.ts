@@ -25,6 +25,7 @@ import {
   type ActionSet,
 } from '@callboard/actions';
 import type { Found } from '@callboard/adapters';
+import type { SecretTexts } from '@callboard/config';
 import { begunAttempt, endedAttempts, failedAttempt, type Audit, type AuditFact } from '@callboard/audit';
 import {
   CallboardError,
@@ -50,6 +51,7 @@ import {
 } from '@callboard/jetstream';
 import type { Logger } from '@callboard/telemetry';
 import { carry, endSpan, within } from '@callboard/tracing';
+import { AttemptSecrets } from './attempt-secrets.js';
 import { attemptSpan, tracedEnd, tracedHandover } from './command-trace.js';
 import type { RunnerMetrics } from './metrics.js';
 import { RunningCommand } from './running-command.js';
@@ -68,6 +70,8 @@ export interface CommandRunnerDependencies {
   /** What may be run, whoever had it accepted. */
   gate: Pick<Gate, 'allows'>;
   audit: Audit;
+  /** Reads the secrets that actions declare. */
+  secrets: SecretTexts;
   metrics: RunnerMetrics;
   log: Logger;
 }
@@ -137,7 +141,9 @@ export class CommandRunner {
     if (delivery.signal.aborted) return 'left';
 
     delivery.attempts = attempt;
-    const went = await this.#attempt(command, delivery, attempt, (running) => this.#act(action, command, running));
+    const went = await this.#attempt(action, command, delivery, attempt, (running) =>
+      this.#act(action, command, running),
+    );
     await recorded;
     return this.#conclude(action, command, delivery, attempt, went);
   }
@@ -236,11 +242,11 @@ export class CommandRunner {
     delivery: Delivery,
     attempt: number,
   ): Promise<Next> {
-    const went = await this.#attempt(command, delivery, attempt, async (running): Promise<Attempt> => {
+    const went = await this.#attempt(action, command, delivery, attempt, async (running): Promise<Attempt> => {
       try {
         const told = action.reconcile ? await action.reconcile(command.args, running) : 'unknown';
         if (told === 'not_done') return { kind: 'not_done' };
-        if (told !== 'unknown') return toAttempt(action, command, told.result);
+        if (told !== 'unknown') return toAttempt(action, command, running.withoutSecrets(told.result));
       } catch (error) {
         const went = this.#classify(error, command, running);
         if (went.kind === 'retryable' && error instanceof ActionError) return went;
@@ -308,6 +314,7 @@ export class CommandRunner {
 
   /** Runs the code of an action until it is done, the deadline comes or somebody else ends the command. */
   async #attempt(
+    action: ActionDefinition,
     command: CommandEnvelope,
     delivery: Delivery,
     attempt: number,
@@ -316,7 +323,9 @@ export class CommandRunner {
     this.deps.metrics.begins(command.issued_at, attempt);
     const begun = performance.now();
     const span = attemptSpan(command, attempt);
-    const running = new RunningCommand(carry(span, command), delivery, attempt, this.deps.progress, this.deps.inputs);
+    const { progress, inputs } = this.deps;
+    const secrets = this.#secretsOf(action, command);
+    const running = new RunningCommand(carry(span, command), delivery, attempt, progress, inputs, secrets);
     let timer: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
     delivery.acting = true;
@@ -347,9 +356,19 @@ export class CommandRunner {
     return went;
   }
 
+  #secretsOf({ secrets = NO_SECRETS }: ActionDefinition, command: CommandEnvelope): AttemptSecrets {
+    const { log, secrets: texts } = this.deps;
+    return new AttemptSecrets(secrets, texts, (secret, why) =>
+      log.warn(
+        { correlation_id: command.correlation_id, action: actionId(command), secret, why },
+        'a secret of an action cannot be had now',
+      ),
+    );
+  }
+
   #act(action: ActionDefinition, command: CommandEnvelope, running: RunningCommand): Promise<Attempt> {
     return act(action, command, running).then(
-      (returned) => toAttempt(action, command, returned),
+      (returned) => toAttempt(action, command, running.withoutSecrets(returned)),
       (error: unknown) => this.#classify(error, command, running),
     );
   }
@@ -364,13 +383,17 @@ export class CommandRunner {
         correlation_id: command.correlation_id,
         ...(error.rpcCode !== undefined && { rpc_code: error.rpcCode }),
       };
-      return { kind: error.retryable && !error.final ? 'retryable' : 'failed', error: body };
+      return { kind: error.retryable && !error.final ? 'retryable' : 'failed', error: running.withoutSecrets(body)! };
     }
     // What a handler throws unforeseen may hold anything, in its message too: the caller gets a code, the log where it happened.
     // A handler that was told to stop and did is none of it.
     if (!running.stopped) {
       this.deps.log.warn(
-        { correlation_id: command.correlation_id, action: actionId(command), ...whereItHappened(error) },
+        {
+          correlation_id: command.correlation_id,
+          action: actionId(command),
+          ...running.withoutSecrets(whereItHappened(error)),
+        },
         'an attempt failed unforeseen',
       );
     }
@@ -563,6 +586,8 @@ const LOOK_FOR_END_MS = 2_000;
 
 class MayNoLonger extends Error {}
 
+const NO_SECRETS = {};
+
 const RETRY_MS = 1_000;
 /** A command whose runners die is not run for ever, however many attempts its action has. */
 const LEAST_AFTER_CRASHES = 3;
@@ -590,7 +615,7 @@ function backoffOf(action: ActionDefinition, attempt: number): number {
   return backOffMs(attempt, backoff_ms, max_backoff_ms);
 }
 
-function toAttempt(action: ActionDefinition, command: CommandEnvelope, returned: ActionReturn): Attempt {
+function toAttempt(action: ActionDefinition, command: CommandEnvelope, returned: ActionReturn | undefined): Attempt {
   const result = toResult(action, returned);
   return result ? { kind: 'succeeded', result } : { kind: 'failed', error: errorOf('action_failed', command) };
 }
@@ -612,9 +637,9 @@ function errorOf(code: ConstructorParameters<typeof CallboardError>[0], command:
 }
 
 /** What a handler returns, as the result that MCP has for its surface; `undefined` when it is none. */
-function toResult(action: ActionDefinition, returned: ActionReturn): JsonObject | undefined {
+function toResult(action: ActionDefinition, returned: ActionReturn | undefined): JsonObject | undefined {
   if (typeof returned === 'string') return { content: [{ type: 'text', text: returned }] };
-  if (returned === null || typeof returned !== 'object' || Array.isArray(returned)) return undefined;
+  if (!returned || typeof returned !== 'object' || Array.isArray(returned)) return undefined;
   if (action.descriptor.surface.kind !== 'tool' || returned['resultType'] === 'input_required' || 'content' in returned)
     return returned;
   try {

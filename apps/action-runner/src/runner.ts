@@ -1,4 +1,5 @@
 import { ActionSet, Announcer, Catalog } from '@callboard/actions';
+import { SecretTexts, VaultClient } from '@callboard/config';
 import {
   CallersToken,
   Handovers,
@@ -93,6 +94,7 @@ export async function createRunner(config: RunnerConfig, log: Logger): Promise<R
     deadLetters: new DeadLetterPublisher(publisher),
     gate: gateOf(policies, audit),
     audit,
+    secrets: new SecretTexts('.', VaultClient.fromEnv(process.env)),
     metrics,
     log,
   });

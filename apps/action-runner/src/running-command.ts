@@ -1,6 +1,7 @@
 import { ActionError, inputKindOf, type ActionContext, type InputKind } from '@callboard/actions';
 import type { CommandEnvelope, InputRequest, JsonObject, LogLevel, Progress } from '@callboard/envelope';
 import type { Delivery, InputExchange, ProgressLog } from '@callboard/jetstream';
+import type { AttemptSecrets } from './attempt-secrets.js';
 
 /** Facts of one attempt that are stored; what an action says beyond that is dropped, so that no action can fill the stream. */
 const MAX_FACTS = 10_000;
@@ -12,6 +13,7 @@ export class RunningCommand implements ActionContext {
   readonly #delivery: Delivery;
   readonly #log: ProgressLog;
   readonly #inputs: InputExchange;
+  readonly #secrets: AttemptSecrets;
   #abort: AbortController | undefined;
   #onAbort: (() => void) | undefined;
   #reason: unknown;
@@ -24,11 +26,13 @@ export class RunningCommand implements ActionContext {
     readonly attempt: number,
     log: ProgressLog,
     inputs: InputExchange,
+    secrets: AttemptSecrets,
   ) {
     this.#command = command;
     this.#delivery = delivery;
     this.#log = log;
     this.#inputs = inputs;
+    this.#secrets = secrets;
   }
 
   get command(): Readonly<CommandEnvelope> {
@@ -84,6 +88,15 @@ export class RunningCommand implements ActionContext {
     return this.#abort.signal;
   }
 
+  secret(name: string): Promise<string> {
+    return this.#secrets.read(name);
+  }
+
+  /** What may be told of this attempt: without the secrets that it has read. Undefined when that is nothing that JSON can hold. */
+  withoutSecrets<T>(said: T): T | undefined {
+    return this.#secrets.cut(said);
+  }
+
   async ask(requests: Record<string, InputRequest>): Promise<Record<string, JsonObject>> {
     const asked = Object.entries(requests);
     for (const [, { method }] of asked) {
@@ -91,7 +104,7 @@ export class RunningCommand implements ActionContext {
       if (kind && this.inputCapabilities.has(kind)) continue;
       throw new ActionError(`The caller cannot answer ${method}`, { code: 'input_unavailable' });
     }
-    await Promise.all(asked.map(([key, request]) => this.#inputs.ask(this.#command, key, request)));
+    await Promise.all(asked.map(([key, request]) => this.#inputs.ask(this.#command, key, this.#secrets.cut(request)!)));
     const answers = asked.map(async ([key]) => [key, await this.#answer(key)] as const);
     return Object.fromEntries(await this.#delivery.rest(Promise.all(answers)));
   }
@@ -152,7 +165,8 @@ export class RunningCommand implements ActionContext {
     this.#facts += 1;
     // One after the other: what is sent again after a reconnect could otherwise be stored after what followed it.
     const n = this.#facts;
-    this.#said = this.#said.then(() => this.#log.publish(this.#command, fact, n)).catch(() => undefined);
+    const told = this.#secrets.cut(fact)!;
+    this.#said = this.#said.then(() => this.#log.publish(this.#command, told, n)).catch(() => undefined);
   }
 }
 

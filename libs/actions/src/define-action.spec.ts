@@ -40,7 +40,7 @@ describe('an action', () => {
   });
 
   it('keeps what its author decided', () => {
-    const { descriptor } = defineAction({
+    const { descriptor, secrets } = defineAction({
       ...minimal,
       title: 'Clone',
       deadlineMs: 5,
@@ -50,7 +50,11 @@ describe('an action', () => {
       requiresInput: ['elicitation'],
       longRunning: true,
       output: { type: 'object' },
+      secrets: { token: 'vault:team/ci#token' },
     });
+    // Where secrets are is nobody's business who reads the registry.
+    expect(JSON.stringify(descriptor)).not.toContain('vault');
+    expect(secrets).toEqual({ token: 'vault:team/ci#token' });
     expect(descriptor).toMatchObject({
       title: 'Clone',
       deadline_ms: 5,
@@ -82,6 +86,10 @@ describe('an action', () => {
     [{ input: { type: 'object', properties: { a: { type: 'txt' } } } }, 'input is no JSON Schema'],
     [{ input: { type: 'object', $ref: '#/$defs/missing' } }, 'input is no JSON Schema'],
     [{ output: { type: 'objekt' } }, 'output is no JSON Schema'],
+    [{ secrets: { 'a b': 'env:A' } as const }, 'a name in secrets must be 1 to 64 letters'],
+    [{ secrets: { token: 'hunter2' as 'env:' } }, 'secrets.token must be env:NAME, file:PATH or vault:PATH#KEY'],
+    [{ secrets: { token: 'env:' } as const }, 'secrets.token must be env:NAME'],
+    [{ secrets: { token: 'vault:team/ci' } as const }, 'secrets.token must be vault:PATH#KEY'],
   ])('that cannot work is refused when it is defined: %j', (wrong, reason) => {
     const define = () => defineAction({ ...minimal, ...wrong });
     expect(define).toThrow(TypeError);

@@ -1,3 +1,4 @@
+import { SecretTexts, type SecretReference } from '@callboard/config';
 import {
   ERROR_CODES,
   LIMITS,
@@ -43,6 +44,12 @@ export interface ActionContext {
   progress(progress: number, total?: number, message?: string): void;
   /** Tells a waiting caller a line of log; never put secrets or personal data in. */
   log(level: LogLevel, data: unknown, logger?: string): void;
+  /**
+   * A secret that the action declares in its `secrets`, as it is now; read for this attempt. From then on it is cut out of everything that the attempt says:
+   * its result, its errors, progress, lines of log and questions.
+   * @throws ActionError when the action declares none of this name; one that is retryable when it cannot be had now
+   */
+  secret(name: string): Promise<string>;
   /** Kinds of input that the caller can give. */
   inputCapabilities: ReadonlySet<InputKind>;
   /** Answers to an earlier `inputRequired`, by its keys; empty in the first round. */
@@ -131,7 +138,11 @@ export interface ActionDefinition {
   readonly reconcile?: Reconcile<JsonObject>;
   /** Runs with arguments that were checked against `input_schema`. */
   readonly run: Handler<JsonObject>;
+  /** Where the secrets are that it may read, by name. Not in the descriptor: nobody but the runner needs to know. */
+  readonly secrets?: ActionSecrets;
 }
+
+export type ActionSecrets = Readonly<Record<string, SecretReference>>;
 
 interface CommonOptions {
   title?: string;
@@ -147,6 +158,8 @@ interface CommonOptions {
   onDeadLetter?: OnDeadLetter;
   origin?: Origin;
   callerToken?: boolean;
+  /** Secrets that the handler may read with `context.secret`, by name: `env:NAME`, `file:PATH` or `vault:PATH#KEY`. */
+  secrets?: ActionSecrets;
 }
 
 export interface ActionOptions<Schema extends z.ZodObject | JsonObject> extends CommonOptions {
@@ -216,7 +229,12 @@ export function defineAction<Schema extends z.ZodObject | JsonObject>(
   const reconcile = options.reconcile as Reconcile<JsonObject> | undefined;
   const parsed = <Answer>(handler: (args: JsonObject, context: ActionContext) => Answer) =>
     input instanceof z.ZodType ? parsedBy(input, handler) : handler;
-  return { descriptor, run: parsed(run), ...(reconcile && { reconcile: parsed(reconcile) }) };
+  return {
+    descriptor,
+    run: parsed(run),
+    ...(reconcile && { reconcile: parsed(reconcile) }),
+    ...secretsOf(options.id, options),
+  };
 }
 
 /** zod also fills in defaults, transforms and refines, which the JSON Schema check cannot do. */
@@ -256,6 +274,7 @@ export function defineResource(options: ResourceOptions): ActionDefinition {
       input_schema: { type: 'object', properties: { uri: { type: 'string' } }, required: ['uri'] },
     },
     run: options.run as Handler<JsonObject>,
+    ...secretsOf(options.name, options),
   };
 }
 
@@ -284,7 +303,23 @@ export function definePrompt(options: PromptOptions): ActionDefinition {
       },
     },
     run: options.run as unknown as Handler<JsonObject>,
+    ...secretsOf(options.name, options),
   };
+}
+
+const SECRET_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
+
+function secretsOf(id: string, { secrets }: CommonOptions): { secrets?: ActionSecrets } {
+  if (!secrets) return {};
+  for (const [name, reference] of Object.entries(secrets)) {
+    if (!SECRET_NAME.test(name)) {
+      throw new TypeError(`action "${id}": a name in secrets must be 1 to 64 letters, digits and _ . -`);
+    }
+    // What is written there may be a secret that somebody took for its place.
+    const problem = SecretTexts.problemOfReference(reference);
+    if (problem) throw new TypeError(`action "${id}": secrets.${name} ${problem}`);
+  }
+  return { secrets: { ...secrets } };
 }
 
 function describe(id: string, options: CommonOptions, surface: Surface): Omit<ActionDescriptor, 'input_schema'> {

@@ -12,6 +12,7 @@ export {
   type ActionOptions,
   type ActionResult,
   type ActionReturn,
+  type ActionSecrets,
   type Handler,
   type InputRequired,
   type Reconcile,

@@ -6,5 +6,5 @@ export { ConfigError, FromEnv, describeConfig, loadConfig, type ConfigVariable }
 export { namePattern } from './name-pattern.js';
 export { SecretReader, secretRef, type SecretRef } from './secret-refs.js';
 export { YamlFile, httpUrl, record, shapeOf, type Shape } from './yaml-file.js';
-export { SecretTexts, withoutSecrets, type Filled } from './secret-texts.js';
+export { LEAST_CUT, SecretTexts, withoutSecrets, type Filled, type SecretReference } from './secret-texts.js';
 export { VaultClient, VaultConfig, VaultError, type VaultRef } from './vault.js';

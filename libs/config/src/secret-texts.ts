@@ -1,6 +1,7 @@
 /**
- * Texts of a configuration that hold a place for a secret: `Bearer ${vault:team/ci#token}`, `${file:/run/secrets/token}`. The secret is read
- * whenever the text is used, so one that was changed where it is kept counts from the next use, and nobody keeps it meanwhile.
+ * Texts of a configuration that hold a place for a secret: `Bearer ${vault:team/ci#token}`, `${file:/run/secrets/token}`; and references to one,
+ * which are such a place and nothing else: `env:NAME`, `file:PATH`, `vault:PATH#KEY`. The secret is read whenever it is used, so one that was changed
+ * where it is kept counts from the next use, and nobody keeps it meanwhile.
  */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -9,8 +10,15 @@ import { VaultClient } from './vault.js';
 /** One place: `file:PATH` or `vault:PATH#KEY`. */
 const PLACE = /\$\{(file|vault):([^}]*)\}/g;
 const VAULT = /^([^/.?#][^?#]*)#([^#]+)$/;
+const REFERENCE = /^(env|file|vault):(.+)$/s;
 /** Shorter ones would be found everywhere; no secret is that short. */
-const LEAST_CUT = 6;
+export const LEAST_CUT = 6;
+const CUT = '[secret]';
+
+/** Where a secret is. */
+export type SecretReference = `env:${string}` | `file:${string}` | `vault:${string}`;
+
+type Kind = 'env' | 'file' | 'vault';
 
 /** What a text became, and the secrets that are now in it. */
 export interface Filled<T> {
@@ -23,6 +31,7 @@ export class SecretTexts {
   constructor(
     private readonly folder: string,
     private readonly vault: VaultClient | undefined,
+    private readonly env: NodeJS.ProcessEnv = process.env,
   ) {}
 
   /** What is wrong with the places in a text, as it can be known before any is used. */
@@ -36,13 +45,29 @@ export class SecretTexts {
     return undefined;
   }
 
+  /** What is wrong with a reference, as it can be known before it is used. */
+  static problemOfReference(reference: string): string | undefined {
+    const [, kind, where = ''] = REFERENCE.exec(reference) ?? [];
+    if (kind === undefined) return 'must be env:NAME, file:PATH or vault:PATH#KEY';
+    return kind === 'vault' && !VAULT.test(where) ? 'must be vault:PATH#KEY' : undefined;
+  }
+
+  /**
+   * The secret of now.
+   * @throws Error with where it should be, and nothing of what is there.
+   */
+  read(reference: SecretReference): Promise<string> {
+    const [, kind, where] = REFERENCE.exec(reference)!;
+    return this.#read(kind as Kind, where!);
+  }
+
   /** @throws Error with where the secret should be, and nothing of what is there. */
   async fill(text: string): Promise<Filled<string>> {
     const secrets: string[] = [];
     let value = '';
     let end = 0;
     for (const match of text.matchAll(PLACE)) {
-      const secret = await this.#read(match[1] as 'file' | 'vault', match[2]!);
+      const secret = await this.#read(match[1] as Kind, match[2]!);
       secrets.push(secret);
       value += text.slice(end, match.index) + secret;
       end = match.index + match[0].length;
@@ -60,7 +85,12 @@ export class SecretTexts {
     };
   }
 
-  async #read(kind: 'file' | 'vault', where: string): Promise<string> {
+  async #read(kind: Kind, where: string): Promise<string> {
+    if (kind === 'env') {
+      const secret = this.env[where];
+      if (secret) return secret;
+      throw new Error(`the variable ${where} is not set`);
+    }
     if (kind === 'file') {
       const secret = (await readFile(resolve(this.folder, where), 'utf8').catch(() => '')).trim();
       if (secret !== '') return secret;
@@ -72,9 +102,9 @@ export class SecretTexts {
   }
 }
 
-/** What a far side says, without the secrets that it was sent. */
+/** What somebody says who knows these secrets, without them: as they are, and as JSON writes them. */
 export function withoutSecrets(text: string, secrets: readonly string[]): string {
   return secrets
     .filter(({ length }) => length >= LEAST_CUT)
-    .reduce((said, secret) => said.replaceAll(secret, '[secret]'), text);
+    .reduce((said, secret) => said.replaceAll(secret, CUT).replaceAll(JSON.stringify(secret).slice(1, -1), CUT), text);
 }

@@ -199,5 +199,9 @@ describe('a text with a place for a secret', () => {
 
   it('is cut out of what comes back', () => {
     expect(withoutSecrets(`a ${CANARY} b ${CANARY}`, [CANARY, 'a'])).toBe('a [secret] b [secret]');
+    const strange = 'quoted "and"\n\\broken';
+    expect(withoutSecrets(`${strange} ${JSON.stringify({ strange })}`, [strange])).toBe(
+      '[secret] {"strange":"[secret]"}',
+    );
   });
 });

@@ -99,6 +99,10 @@ export class ServedCommand implements ActionContext {
     if (typeof data === 'string') this.say({ status: 'progress', message: data });
   }
 
+  secret(): Promise<string> {
+    return Promise.reject(new ActionError('Only a runner reads the secrets of an action'));
+  }
+
   async ask(requests: Record<string, InputRequest>): Promise<Record<string, JsonObject>> {
     const keys = Object.keys(requests);
     if (keys.every((key) => key in this.#answers)) {

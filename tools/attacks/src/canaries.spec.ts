@@ -3,11 +3,12 @@
  * database, logs, metrics, answers over HTTP. Exempt is nothing but the files whose purpose is to hold them.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { startStack, waitFor, type TestStack } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -25,11 +26,28 @@ const CANARIES = {
   'the secret of a webhook': canary(),
   'a header of a far side, from a file': canary(),
   'a header of a far side, from the environment': canary(),
+  'a secret of an action, from a file': canary(),
+  'a secret of an action, from the environment': canary(),
   'a token that is not known': canary(),
   'a token at the ingestor that is not known': canary(),
   'an authority in a URL': canary(),
   'a variable of the runner that nothing names': canary(),
 };
+/** Tells all it knows, in every way that an action has. */
+const TELLTALE = (folder: string) => `
+import { ActionError, ActionSet, defineAction } from '@callboard/actions';
+const secrets = { env: 'env:OWN_TOKEN', file: 'file:${folder}/own-token' };
+const input = { type: 'object', properties: { how: { type: 'string' } } };
+const run = async ({ how }, context) => {
+  const said = [await context.secret('env'), await context.secret('file')];
+  context.progress(1, 2, said.join());
+  context.log('error', { said, [said[0]]: 1 }, said[1]);
+  if (how === 'error') throw new ActionError(said.join(), { code: said[0] });
+  if (how === 'fault') throw Object.assign(new Error(said.join('\\n at ')), { name: said[0] });
+  return { said, lengths: said.map(({ length }) => length), [said[0]]: true };
+};
+export const actions = new ActionSet([defineAction({ id: 'own.tell', description: 'tells', input, secrets, run })]);
+`;
 /** Redacted, and so allowed in raw events until they are gone. */
 const PRIVATE = `${canary()}@example.org`;
 
@@ -53,6 +71,8 @@ beforeAll(async () => {
     return path;
   };
   await write('far-token', CANARIES['a header of a far side, from a file']);
+  await write('own-token', CANARIES['a secret of an action, from a file']);
+  await symlink(fileURLToPath(new URL('../../../node_modules', import.meta.url)), join(folder, 'node_modules'));
   const { port } = farSide.address() as AddressInfo;
   const echo = {
     id: 'far.echo',
@@ -65,6 +85,7 @@ beforeAll(async () => {
     },
   };
   const config = await write('callboard.yaml', {
+    action_modules: [await write('own-actions.mjs', TELLTALE(folder))],
     adapters: await write('adapters.yaml', { actions: [echo] }),
     sources: await write('sources.yaml', {
       sources: [
@@ -74,6 +95,7 @@ beforeAll(async () => {
     }),
     env: {
       'action-runner': {
+        OWN_TOKEN: CANARIES['a secret of an action, from the environment'],
         FAR_KEY: CANARIES['a header of a far side, from the environment'],
         UNNAMED: CANARIES['a variable of the runner that nothing names'],
         CALLBOARD_LOG_LEVEL: 'debug',
@@ -95,14 +117,20 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 }, SLOW_MS);
 
-async function ask(url: string, token: string, body: object, type = 'application/json'): Promise<string> {
+async function ask(
+  url: string,
+  token: string,
+  body: object,
+  type = 'application/json',
+  name = 'far.echo',
+): Promise<string> {
   const response = await fetch(url, {
     method: 'POST',
     headers: {
       authorization: `Bearer ${token}`,
       'content-type': type,
       accept: 'application/json, text/event-stream',
-      ...(type === 'application/json' && MCP_HEADERS),
+      ...(type === 'application/json' && { ...MCP_HEADERS, 'mcp-name': name }),
     },
     body: JSON.stringify(body),
   });
@@ -114,7 +142,6 @@ async function ask(url: string, token: string, body: object, type = 'application
 const MCP_HEADERS = {
   'mcp-protocol-version': REVISION,
   'mcp-method': 'tools/call',
-  'mcp-name': 'far.echo',
 };
 
 const CALL = {
@@ -131,6 +158,15 @@ const CALL = {
     },
   },
 };
+
+const tell = (how: string) =>
+  ask(
+    stack.ready.mcp_url,
+    stack.ready.token,
+    { ...CALL, params: { ...CALL.params, name: 'own.tell', arguments: { how } } },
+    'application/json',
+    'own.tell',
+  );
 
 const event = (id: string) => ({
   ...{ specversion: '1.0', id, source: '/spec', type: 'com.example.spec' },
@@ -161,6 +197,12 @@ describe('no secret is found in what a stack keeps, prints and answers', () => {
       expect(reached[0]).toBe(
         `Bearer ${CANARIES['a header of a far side, from a file']} ${CANARIES['a header of a far side, from the environment']}`,
       );
+      const length = CANARIES['a secret of an action, from a file'].length;
+      expect(await tell('result')).toContain(
+        JSON.stringify({ said: ['[secret]', '[secret]'], lengths: [length, length], '[secret]': true }),
+      );
+      expect(await tell('error')).toContain('[secret],[secret]');
+      expect(await tell('fault')).toContain('action_failed');
       await ask(ready.mcp_url, CANARIES['a token that is not known'], CALL);
       await ask(`${ready.mcp_url}?token=${CANARIES['an authority in a URL']}`, ready.token, CALL);
       const events = `${ready.ingest_url}/events/ci`;

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { ActionError, ActionSet, checkArguments, type ActionContext } from '@callboard/actions';
 import { codeBlocks, readPage } from './pages.js';
 
@@ -23,7 +23,7 @@ describe('docs/writing-actions.md', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('has modules that export an action set, as the runner wants them', () => {
-    expect(sets).toHaveLength(4);
+    expect(sets).toHaveLength(5);
     for (const set of sets) expect(set).toBeInstanceOf(ActionSet);
   });
 
@@ -57,6 +57,16 @@ describe('docs/writing-actions.md', () => {
     expect(await send.run(args, context('c_1'))).toBe('sent to jane');
     expect(send.reconcile!(args, context('c_1'))).toEqual({ result: 'sent to jane' });
     expect(send.reconcile!(args, context('c_2'))).toBe('not_done');
+  });
+
+  it('reads the secret that it names, and sends it to its far side', async () => {
+    const far = jest.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('build 7'));
+    const context = { secret: async (name: string) => `secret ${name}` } as unknown as ActionContext;
+    const build = actionOf('ci.build');
+    expect(build.secrets).toEqual({ token: 'file:/run/secrets/ci-token' });
+    expect(await build.run({ branch: 'main' }, context)).toEqual({ build: 'build 7' });
+    expect(far.mock.calls[0]![1]!.headers).toEqual({ Authorization: 'Bearer secret token' });
+    far.mockRestore();
   });
 
   it.each([
