@@ -615,7 +615,7 @@ describe('a deadline', () => {
       return 'too late';
     };
     await startRunner();
-    const first = outcomeOf(once('key', { n: 0 }, { deadline_ms: 100 }));
+    const first = outcomeOf(once('key', { n: 0 }, { deadline_ms: 1_500 }));
     const next = outcomeOf(once('key', { n: 1 }));
     expect(await first).toMatchObject({ status: 'deadline_exceeded', attempts: 1 });
     expect(order).toEqual(['aborted true']);
@@ -637,7 +637,7 @@ describe('a deadline', () => {
     });
     actions.add(slow);
     await startRunner();
-    const envelope = testCommand('key', {}, { method: 'slow', deadline_ms: 150 });
+    const envelope = testCommand('key', {}, { method: 'slow', deadline_ms: 1_500 });
     expect(await outcomeOf(envelope)).toMatchObject({ status: 'deadline_exceeded', attempts: 1, written_by: 'runner' });
     actions.remove('demo.slow');
   });

@@ -85,7 +85,6 @@ describeWith([BACKSTAGE], 'callboard up --backstage', () => {
         await Promise.all(subscribers.map((subscriber) => subscriber.close()));
       }
     },
-    120_000,
   );
 
   it("offers its catalog's actions and entities, and reaches its users", async () => {

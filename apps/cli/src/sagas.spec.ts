@@ -85,7 +85,7 @@ const until = (id: string, what: string, holds: (saga: Shown) => boolean) =>
       const shown = await json<Shown>('show', id);
       return holds(shown) && shown;
     },
-    { what, timeoutMs: 20_000 },
+    { what },
   );
 
 describe('callboard sagas', () => {

@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CALLS, isAlive, startStack, waitFor, type ReadyFile, type TestStack } from '@callboard/testing';
+import {
+  CALLS,
+  isAlive,
+  startStack,
+  waitFor,
+  type ReadyFile,
+  type TestStack,
+  type TestStackOptions,
+} from '@callboard/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { callboard, connect, echo } from './spec-callboard.js';
 
@@ -142,8 +150,8 @@ describe('a running stack', () => {
 
 describe('a stack that ends', () => {
   const started: TestStack[] = [];
-  const start = async (dataDir: string, args: string[] = []) => {
-    const stack = await startStack({ dataDir, args });
+  const start = async (dataDir: string, options: Pick<TestStackOptions, 'apps' | 'args'> = {}) => {
+    const stack = await startStack({ dataDir, ...options });
     started.push(stack);
     return stack;
   };
@@ -159,13 +167,13 @@ describe('a stack that ends', () => {
       await first.stop();
       expect(existsSync(join(dataDir, 'ready.json'))).toBe(false);
 
-      const second = await start(dataDir);
+      const second = await start(dataDir, { apps: CALLS });
       expect(second.ready.token).toBe(first.ready.token);
       const shown = await callboard('commands', 'show', correlationId, '--json', '--data-dir', dataDir);
       expect(JSON.parse(shown.stdout)).toMatchObject({ outcome: { status: 'succeeded' } });
       await second.stop();
 
-      const third = await start(dataDir, ['--fresh']);
+      const third = await start(dataDir, { apps: CALLS, args: ['--fresh'] });
       expect(third.ready.token).not.toBe(first.ready.token);
       await third.stop();
     },
@@ -190,14 +198,14 @@ describe('a stack that ends', () => {
         return { answer, close: () => client.close().catch(() => undefined) };
       };
 
-      const first = await start(dataDir);
+      const first = await start(dataDir, { apps: CALLS });
       const short = await sleeping(first, 1_500);
       process.kill(first.ready.supervisor_pid, 'SIGINT');
       await expect(short.answer).resolves.toContain('slept');
       await first.stop();
       await short.close();
 
-      const second = await start(dataDir);
+      const second = await start(dataDir, { apps: CALLS });
       const long = await sleeping(second, 50_000);
       process.kill(second.ready.supervisor_pid, 'SIGINT');
       await waitFor(() => second.output().includes('stopping:'), { what: 'the first Ctrl-C' });
@@ -224,7 +232,7 @@ describe('a stack that ends', () => {
       process.kill(supervisor_pid, 'SIGKILL');
       await waitFor(() => !isAlive(supervisor_pid), { what: 'the end of the supervisor' });
 
-      const second = await start(dataDir);
+      const second = await start(dataDir, { apps: CALLS });
       expect(Object.values(processes).flat().filter(isAlive)).toEqual([]);
       const shown = await callboard('commands', 'show', correlationId, '--json', '--data-dir', dataDir);
       expect(JSON.parse(shown.stdout)).toMatchObject({ outcome: { status: 'succeeded' } });

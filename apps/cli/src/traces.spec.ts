@@ -99,7 +99,7 @@ async function hops(trace: string, wanted: string[]): Promise<CollectedSpan[]> {
       const names = spans.map(toName);
       return wanted.every((name) => names.includes(name)) && spans;
     },
-    { what: `the spans ${wanted.join(', ')}`, timeoutMs: 25_000 },
+    { what: `the spans ${wanted.join(', ')}` },
   ).catch((error: Error) => {
     throw new Error(`${error.message}; there are ${of().map(toName).join(', ')}`, { cause: error });
   });

@@ -373,15 +373,15 @@ function malformed(i: number): { headers: Record<string, string>; body: string |
   const batched = { ...headers, 'content-type': 'application/cloudevents-batch+json' };
   const binary = { authorization: headers.authorization, 'ce-specversion': '1.0', 'ce-id': MARK, 'ce-type': 't' };
   const depth = 65 + (i % 20_000);
-  const cases: [object, string | Uint8Array][] = [
-    [headers, good.slice(0, 1 + (i % (good.length - 1)))],
-    [headers, Uint8Array.from({ length: 1 + (i % 500) }, (_, n) => 128 + ((i * n) % 128))],
-    [headers, `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`],
-    [headers, '{"a":'.repeat(depth)],
-    [headers, JSON.stringify({ specversion: '1.0', id: MARK, source: '/x', type: 't', [`${MARK}_${i}`]: 1 })],
-    [headers, JSON.stringify({ specversion: '1.0', id: MARK, source: '/x', type: ' '.repeat(i % 5_000) })],
-    [headers, JSON.stringify({ specversion: '1.0', id: MARK.repeat(200 + (i % 100)), source: '/x', type: 't' })],
-    [
+  const cases: (() => [object, string | Uint8Array])[] = [
+    () => [headers, good.slice(0, 1 + (i % (good.length - 1)))],
+    () => [headers, Uint8Array.from({ length: 1 + (i % 500) }, (_, n) => 128 + ((i * n) % 128))],
+    () => [headers, `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`],
+    () => [headers, '{"a":'.repeat(depth)],
+    () => [headers, JSON.stringify({ specversion: '1.0', id: MARK, source: '/x', type: 't', [`${MARK}_${i}`]: 1 })],
+    () => [headers, JSON.stringify({ specversion: '1.0', id: MARK, source: '/x', type: ' '.repeat(i % 5_000) })],
+    () => [headers, JSON.stringify({ specversion: '1.0', id: MARK.repeat(200 + (i % 100)), source: '/x', type: 't' })],
+    () => [
       headers,
       JSON.stringify({
         specversion: '1.0',
@@ -391,15 +391,18 @@ function malformed(i: number): { headers: Record<string, string>; body: string |
         data_base64: `${MARK}!`.repeat((i % 50) + 1),
       }),
     ],
-    [headers, `"${MARK.repeat(i % 1_000)}"`],
-    [batched, JSON.stringify(Array.from({ length: 1_001 }, () => 1))],
-    [batched, JSON.stringify([{ specversion: i }, null, [MARK], MARK])],
-    [binary, MARK],
-    [{ ...binary, 'ce-source': '/x', 'content-type': 'application/json' }, `{${MARK}`],
-    [{ ...headers, authorization: `Bearer ${MARK}${i}` }, good],
-    [{ ...headers, 'content-type': `application/${MARK}` }, good],
-    [headers, i % 500 === 0 ? `{"data":"${MARK.repeat(700_000)}"}` : `{"__proto__":{"specversion":"1.0","id":"${i}"}}`],
+    () => [headers, `"${MARK.repeat(i % 1_000)}"`],
+    () => [batched, JSON.stringify(Array.from({ length: 1_001 }, () => 1))],
+    () => [batched, JSON.stringify([{ specversion: i }, null, [MARK], MARK])],
+    () => [binary, MARK],
+    () => [{ ...binary, 'ce-source': '/x', 'content-type': 'application/json' }, `{${MARK}`],
+    () => [{ ...headers, authorization: `Bearer ${MARK}${i}` }, good],
+    () => [{ ...headers, 'content-type': `application/${MARK}` }, good],
+    () => [
+      headers,
+      i % 500 === 0 ? `{"data":"${MARK.repeat(700_000)}"}` : `{"__proto__":{"specversion":"1.0","id":"${i}"}}`,
+    ],
   ];
-  const [more, body] = cases[i % cases.length]!;
+  const [more, body] = cases[i % cases.length]!();
   return { headers: more as Record<string, string>, body };
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '@callboard/envelope';
-import { readAudit, startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, readAudit, startStack, waitFor, type TestStack } from '@callboard/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { modernRequest, raw } from './spec-front.js';
@@ -65,7 +65,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'tokens.json'), JSON.stringify(tokens));
   await writeFile(join(folder, 'stack.yaml'), JSON.stringify(config));
   await writeFile(join(folder, 'policies.cedar'), FIRST);
-  stack = await startStack({ args: ['--config', join(folder, 'stack.yaml')] });
+  stack = await startStack({ apps: CALLS, args: ['--config', join(folder, 'stack.yaml')] });
   port = Number(new URL(stack.ready.mcp_url).port);
   sre = await stack.connect('sre');
 });

@@ -99,7 +99,7 @@ export async function stored(jsm: JetStreamManager, stream: string): Promise<Sto
 }
 
 /** Resolves when the filters are done with everything. */
-export async function settled(jsm: JetStreamManager, timeoutMs = 30_000): Promise<void> {
+export async function settled(jsm: JetStreamManager, timeoutMs = 60_000): Promise<void> {
   await waitFor(async () => (await jsm.streams.info(STREAM.eventsRaw)).state.messages === 0, {
     what: 'every raw event dealt with',
     timeoutMs,

@@ -165,7 +165,7 @@ export class SpecCaller {
         const saga = await this.journal.read(TENANT, sagaId);
         return holds(saga) ? saga : false;
       },
-      { what, timeoutMs: 20_000 },
+      { what },
     );
   }
 }

@@ -81,7 +81,7 @@ describeWith([SCAFFOLDER_BACKSTAGE], "Callboard's actions in a real scaffolder",
       .filter(Boolean)
       .map((line) => JSON.parse(line) as { key: string; value: string; correlation_id: string })
       .filter((line) => line.key === key);
-  const logged = (taskId: string, text: string, timeoutMs = 30_000) =>
+  const logged = (taskId: string, text: string, timeoutMs = 60_000) =>
     waitFor(async () => (await scaffolder.log(taskId)).some((line) => line.includes(text)), {
       what: `"${text}" in the log of the task`,
       timeoutMs,

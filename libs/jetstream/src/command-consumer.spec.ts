@@ -40,7 +40,7 @@ async function start(
   return recorder;
 }
 
-const handed = (count: number, timeoutMs = 20_000) =>
+const handed = (count: number, timeoutMs = 60_000) =>
   waitFor(() => runs.length >= count, { what: `${count} commands handed over, not ${runs.length}`, timeoutMs });
 
 async function pinOf(jsm: JetStreamManager, consumer: string): Promise<string> {

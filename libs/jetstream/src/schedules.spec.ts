@@ -29,7 +29,7 @@ const inMs = (ms: number) => ({ at: new Date(Date.now() + ms) });
 const HOURLY = { everyMs: 3_600_000 };
 
 const last = (subject: string) => sre.streams.getMessage(STREAM.schedules, { last_by_subj: subject });
-const ticked = (name: string, timeoutMs = 10_000) =>
+const ticked = (name: string, timeoutMs = 60_000) =>
   waitFor(() => last(tickSubject('acme', name)), { what: `a tick of ${name}`, timeoutMs });
 async function named(name: string) {
   return (await schedules.list()).find((schedule) => schedule.name === name);

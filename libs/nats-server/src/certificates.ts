@@ -3,20 +3,10 @@
  * and kept; made again, by the same authority, when they near their end. For a server that is run by somebody else the certificates
  * come from where that installation's certificates come from.
  */
-import 'reflect-metadata';
 import { X509Certificate, createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  X509Certificate as MadeCertificate,
-  X509CertificateGenerator,
-  cryptoProvider,
-} from '@peculiar/x509';
+import type { X509Certificate as MadeCertificate } from '@peculiar/x509';
 import { writeSecret } from './write-secret.js';
 
 /** PEM files of one who speaks TLS. */
@@ -43,7 +33,13 @@ const SIGNING = { name: 'ECDSA', hash: 'SHA-256' };
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
-cryptoProvider.set(webcrypto);
+/** Loaded by who makes certificates, and by nobody else: some two hundred files. */
+async function loadX509() {
+  await import('reflect-metadata');
+  const x509 = await import('@peculiar/x509');
+  x509.cryptoProvider.set(webcrypto);
+  return x509;
+}
 
 type CryptoKey = webcrypto.CryptoKey;
 
@@ -72,22 +68,23 @@ export async function issueCertificates(
 }
 
 async function authorityOf(certFile: string, keyFile: string, now: number): Promise<Authority> {
+  const x509 = await loadX509();
   const kept = await read({ certFile, keyFile });
   if (kept && daysLeft(kept.cert, now) > VALID_DAYS) {
     const pkcs8 = createPrivateKey(kept.key).export({ type: 'pkcs8', format: 'der' });
     const key = await webcrypto.subtle.importKey('pkcs8', pkcs8, KEYS, false, ['sign']);
-    return { certificate: new MadeCertificate(kept.cert), key };
+    return { certificate: new x509.X509Certificate(kept.cert), key };
   }
   const keys = await webcrypto.subtle.generateKey(KEYS, true, ['sign', 'verify']);
-  const certificate = await X509CertificateGenerator.createSelfSigned({
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: `CN=Callboard NATS authority ${randomBytes(4).toString('hex')}`,
     ...validity(now, AUTHORITY_DAYS),
     signingAlgorithm: SIGNING,
     keys,
     extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
     ],
   });
   await write({ certFile, keyFile }, certificate, keys.privateKey);
@@ -108,8 +105,9 @@ async function certify(
     const ofIssuer = certificate.verify(new X509Certificate(issuer.toString('pem')).publicKey);
     if (ofIssuer && hosts.every((host) => certificate.checkHost(host) ?? certificate.checkIP(host))) return;
   }
+  const x509 = await loadX509();
   const keys = await webcrypto.subtle.generateKey(KEYS, true, ['sign', 'verify']);
-  const certificate = await X509CertificateGenerator.create({
+  const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
     subject: `CN=${name}`,
     issuer: issuer.subject,
@@ -118,12 +116,12 @@ async function certify(
     publicKey: keys.publicKey,
     signingKey: key,
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension(usages, true),
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension(usages, true),
       ...(hosts.length > 0
         ? [
-            new SubjectAlternativeNameExtension(
+            new x509.SubjectAlternativeNameExtension(
               hosts.map((value) => ({ type: /^[\d.]+$/.test(value) ? ('ip' as const) : ('dns' as const), value })),
             ),
           ]

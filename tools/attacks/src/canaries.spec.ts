@@ -109,7 +109,7 @@ beforeAll(async () => {
       'pii-filter': { CALLBOARD_LOG_LEVEL: 'debug' },
     },
   });
-  stack = await startStack({ args: ['--config', config], readyWithinMs: 90_000 });
+  stack = await startStack({ args: ['--config', config] });
 }, SLOW_MS);
 afterAll(async () => {
   await stack?.stop();

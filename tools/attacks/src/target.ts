@@ -133,7 +133,7 @@ export class Target {
         },
       },
     });
-    this.stack = await startStack({ args: ['--config', config], readyWithinMs: 60_000 });
+    this.stack = await startStack({ args: ['--config', config] });
     this.#nc = await this.stack.connect('sre');
     this.#jsm = await jetstreamManager(this.#nc, { checkAPI: false });
     this.jane = await this.#settle(jane, 'jane');

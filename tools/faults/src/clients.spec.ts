@@ -61,50 +61,42 @@ describe('a real client lists the tools, calls them and sees their progress', ()
     ['ai-sdk', 'legacy', '2025-11-25'],
     ['inspector', 'modern', undefined],
     ['inspector', 'legacy', undefined],
-  ])(
-    '%s, %s',
-    async (client, era, protocol) => {
-      const seen = await drive<Seen>(client, era);
-      expect(seen.tools).toEqual(expect.arrayContaining(TOOLS));
-      expect(seen.protocol).toBe(protocol);
-      if (seen.session !== undefined) expect(seen.session).toBe(era === 'legacy');
-      for (const result of [seen.echo, seen.progressed]) {
-        expect(result.isError).toBeFalsy();
-        expect(result._meta?.['io.callboard/correlation_id']).toEqual(expect.stringMatching(/^[ci]_/));
-      }
-      expect(seen.echo.content).toEqual([{ type: 'text', text: `hello from ${client}` }]);
-      if (seen.progress) expect(seen.progress.map(({ progress }) => progress)).toEqual([1, 2, 3]);
-    },
-    60_000,
-  );
+  ])('%s, %s', async (client, era, protocol) => {
+    const seen = await drive<Seen>(client, era);
+    expect(seen.tools).toEqual(expect.arrayContaining(TOOLS));
+    expect(seen.protocol).toBe(protocol);
+    if (seen.session !== undefined) expect(seen.session).toBe(era === 'legacy');
+    for (const result of [seen.echo, seen.progressed]) {
+      expect(result.isError).toBeFalsy();
+      expect(result._meta?.['io.callboard/correlation_id']).toEqual(expect.stringMatching(/^[ci]_/));
+    }
+    expect(seen.echo.content).toEqual([{ type: 'text', text: `hello from ${client}` }]);
+    if (seen.progress) expect(seen.progress.map(({ progress }) => progress)).toEqual([1, 2, 3]);
+  });
 });
 
 describe('a real client drives a task from its creation to its result', () => {
   it.each([
     ['ext-tasks', ['working', 'completed']],
     ['inspector', undefined],
-  ])(
-    '%s, while the front end that created it is killed',
-    async (client, statuses) => {
-      const balancer = await Balancer.start(stack.ready.mcp_urls);
-      const driven = drive<SeenTask>(client, 'modern', balancer.url, ['demo.sleep', '{"ms": 5000}']);
-      driven.catch(() => undefined);
-      const { taskId, target } = await balancer.createdTask;
-      const { processes } = await stack.readReady();
-      const killed = processes['mcp-frontend']![target]!;
-      process.kill(killed, 'SIGKILL');
-      const seen = await driven;
-      expect(seen.result.content).toEqual([{ type: 'text', text: expect.stringMatching(/^slept \d{4} ms$/) }]);
-      expect(seen.result._meta?.['io.callboard/correlation_id']).toBe(taskId);
-      expect(seen.statuses).toEqual(statuses);
-      expect(balancer.answered[1 - target]).toBeGreaterThan(0);
-      await balancer.stop();
-      await waitFor(async () => !(await stack.readReady()).processes['mcp-frontend']!.includes(killed), {
-        what: 'another front end in its place',
-      });
-    },
-    60_000,
-  );
+  ])('%s, while the front end that created it is killed', async (client, statuses) => {
+    const balancer = await Balancer.start(stack.ready.mcp_urls);
+    const driven = drive<SeenTask>(client, 'modern', balancer.url, ['demo.sleep', '{"ms": 5000}']);
+    driven.catch(() => undefined);
+    const { taskId, target } = await balancer.createdTask;
+    const { processes } = await stack.readReady();
+    const killed = processes['mcp-frontend']![target]!;
+    process.kill(killed, 'SIGKILL');
+    const seen = await driven;
+    expect(seen.result.content).toEqual([{ type: 'text', text: expect.stringMatching(/^slept \d{4} ms$/) }]);
+    expect(seen.result._meta?.['io.callboard/correlation_id']).toBe(taskId);
+    expect(seen.statuses).toEqual(statuses);
+    expect(balancer.answered[1 - target]).toBeGreaterThan(0);
+    await balancer.stop();
+    await waitFor(async () => !(await stack.readReady()).processes['mcp-frontend']!.includes(killed), {
+      what: 'another front end in its place',
+    });
+  });
 });
 
 async function drive<What>(client: string, era: string, url = stack.ready.mcp_url, call: string[] = []): Promise<What> {

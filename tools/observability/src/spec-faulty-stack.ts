@@ -202,7 +202,6 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     dataDir: at('.callboard'),
     replicas: { 'action-runner': 2, 'audit-writer': 1 },
     env: { CALLBOARD_TRACES_URL: `${collector.url}/v1/traces`, CALLBOARD_AUDIT_DATABASE_URL: database.url },
-    readyWithinMs: 90_000,
   }).catch(async (error: unknown) => {
     await Promise.all([backstage.stop(), collector.stop(), database.dispose()]);
     throw error;

@@ -187,7 +187,6 @@ describeWith([BACKSTAGE], 'the events bus of a real Backstage', () => {
       expect(numbers).toEqual([2]);
       expect(gaps).toMatchObject([{ reason: 'answer_lost', at_most: 10 * proxy.kept }]);
     },
-    120_000,
   );
 
   it('leaves a gap that is told when Backstage has forgotten the subscription', async () => {

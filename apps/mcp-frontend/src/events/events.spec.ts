@@ -1,7 +1,7 @@
 /** Events through a running stack, as the SDKs' clients meet them, while its processes die. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonObject } from '@callboard/envelope';
-import { RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
+import { CALLS, RedactedEvents, startStack, waitFor, type TestStack } from '@callboard/testing';
 import {
   Client as ClientV2,
   StreamableHTTPClientTransport as TransportV2,
@@ -22,7 +22,11 @@ let urls: string[];
 let nc: NatsConnection;
 let stored: RedactedEvents;
 beforeAll(async () => {
-  stack = await startStack({ replicas: { 'mcp-frontend': 2 }, env: { CALLBOARD_SESSION_RETRY_MS: '200' } });
+  stack = await startStack({
+    apps: CALLS,
+    replicas: { 'mcp-frontend': 2 },
+    env: { CALLBOARD_SESSION_RETRY_MS: '200' },
+  });
   urls = stack.ready.mcp_urls;
   nc = await stack.connect('pii-filter');
   stored = new RedactedEvents(nc);

@@ -20,7 +20,7 @@ describeWith([BACKSTAGE], 'a Backstage behind the stack', () => {
     // Long enough for a Backstage that starts on a busy machine.
     const file = await spec.adapterFile({ entities: 'catalog', deadline_ms: 110_000 });
     const env = { CALLBOARD_ADAPTERS: file, BACKSTAGE_TOKEN: SERVICE_TOKEN, CALLBOARD_SYNC_WINDOW_MS: '300' };
-    stack = await startStack({ apps: CALLS, env, readyWithinMs: 60_000 });
+    stack = await startStack({ apps: CALLS, env });
     client = await connectClient(stack.ready);
   }, 240_000);
   afterAll(async () => {

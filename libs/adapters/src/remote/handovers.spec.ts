@@ -57,10 +57,10 @@ describe('what was handed over', () => {
   });
 
   it('is gone when the deadline has passed: nobody begins what has expired', async () => {
-    const command = testCommand('key', {}, { deadline_ms: 1_000 });
+    const command = testCommand('key', {}, { deadline_ms: 3_000 });
     await handovers.store(command, 1, 'spec', { n: 1 });
     const subject = `dispatch.spec.acme.${command.correlation_id}.1`;
     expect(await stored(subject)).toEqual({ n: 1 });
-    await waitFor(async () => (await stored(subject)) === undefined, { what: 'the message is gone', timeoutMs: 5_000 });
+    await waitFor(async () => (await stored(subject)) === undefined, { what: 'the message is gone' });
   });
 });
