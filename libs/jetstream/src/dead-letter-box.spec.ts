@@ -108,7 +108,10 @@ describe('dead letters', () => {
   });
 
   it('are redriven as a new command of the same key, which knows where it comes from, and are gone then', async () => {
-    const command = { ...testCommand('k', { n: 1 }), idempotency_key: 'order-1', deadline_ms: 5_000 };
+    // Its caller as well: policies decide about it again.
+    const caller = { via: 'jwt', server: '/mcp/ops', client_id: 'assistant', scopes: ['read'] };
+    const more = { caller, groups: ['group:default/platform'], idempotency_key: 'order-1', deadline_ms: 5_000 };
+    const command = { ...testCommand('k', { n: 1 }), ...more };
     await giveUp({ ...command, issued_at: '2026-01-01T00:00:00.000Z', deadline_at: '2026-01-01T00:00:05.000Z' });
     const [letter] = await found();
     const redriven = await box.redrive(letter!, client);
