@@ -196,6 +196,18 @@ describe.each(['one by one', 'in batches'])('the acked publisher %s', (how) => {
     expect(await early).toHaveLength(60);
   });
 
+  it('asks again while a cluster does not know what becomes of what was sent before under its message id', async () => {
+    const errors = [{ code: 409, err_code: 10158, description: 'duplicate message id is in process' }];
+    const server = nc.subscribe(`${name('cluster')}.a`, {
+      callback: (_, message) => {
+        const error = errors.shift();
+        message.respond(JSON.stringify(error ? { error } : { stream: 'CLUSTER', seq: 7, duplicate: true }));
+      },
+    });
+    expect(await publisher.publish(`${name('cluster')}.a`, data, ONCE, 20_000)).toMatchObject({ seq: 7 });
+    server.unsubscribe();
+  });
+
   it('gives up when no ack comes in time, and goes on with the others', async () => {
     const given = await Promise.allSettled([publisher.publish(`${name('nowhere')}.a`, data, ONCE, 250)]);
     expect(given).toEqual([{ status: 'rejected', reason: expect.any(PublishTimeout) }]);

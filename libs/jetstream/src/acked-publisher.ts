@@ -70,6 +70,9 @@ const DENIED = 403;
 /** Stream, account or server limits: message count, bytes, memory, storage. */
 const LIMIT_CODES = new Set([10077, 10047, 10023, 10028, 10002]);
 
+/** A cluster has the same message id under way and does not know yet what becomes of it: neither stored nor refused. */
+const ID_IN_PROCESS = 10158;
+
 interface Pending {
   readonly id: number;
   readonly lane: Lane;
@@ -292,7 +295,7 @@ export class AckedPublisher {
     const entry = this.#pending.get(id);
     if (!entry) return;
     // No responders, or the server is not ready: the sweep sends again.
-    if (!answer || (answer.error?.code === 503 && !LIMIT_CODES.has(answer.error.err_code ?? 0))) {
+    if (!answer || (answer.error && isForNow(answer.error))) {
       entry.sentAt = RESEND;
       return;
     }
@@ -460,6 +463,10 @@ function takeBatch(queue: Pending[]): Pending[] {
 function remove<T>(list: T[], item: T): void {
   const index = list.indexOf(item);
   if (index >= 0) list.splice(index, 1);
+}
+
+function isForNow({ code, err_code: number = 0 }: NonNullable<Answer['error']>): boolean {
+  return number === ID_IN_PROCESS || (code === 503 && !LIMIT_CODES.has(number));
 }
 
 function refusal(error: NonNullable<Answer['error']>): PublishRefused {
