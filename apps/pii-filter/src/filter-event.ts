@@ -81,7 +81,7 @@ export class EventFilter {
    * behind it that are under way are not put either.
    */
   async put(fate: Fate, message: JsMsg, line: string): Promise<void> {
-    await this.#record(fate, line);
+    await this.#record(fate, message, line);
     const { name, ...settings } = spanOf(message, fate);
     await traced(name, settings, async (span) => {
       if (fate.kind === 'passed') {
@@ -102,8 +102,10 @@ export class EventFilter {
   }
 
   /** Records of one line are stored together, in any order; they are waited for in that of the line. */
-  async #record(fate: Fate, line: string): Promise<void> {
-    const own = this.audit.record(recordOf(fate));
+  async #record(fate: Fate, { time }: JsMsg, line: string): Promise<void> {
+    const { details, ...fact } = recordOf(fate);
+    // The only record that there is of its coming, where Backstage's plug-in has brought it.
+    const own = this.audit.record({ ...fact, details: { ...details, taken_at: time.toISOString() } });
     // Whoever waits for it hears of it, after those before.
     own.catch(() => undefined);
     const recorded = (this.#recorded.get(line) ?? Promise.resolve()).then(() => own);

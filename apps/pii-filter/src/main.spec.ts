@@ -126,11 +126,17 @@ describe('what becomes of an event', () => {
     const odd = rawEvent({ attributes: { type: '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' } });
     for (const event of [good, bad, odd]) await raw.publish(event, 10_000);
     await settled(jsm);
-    const details = { source: 'github', type: 'github.push' };
+    const taken = { taken_at: expect.stringMatching(/^20\d\d-.*Z$/) };
+    const details = { source: 'github', type: 'github.push', ...taken };
     expect(await recordsOf(good)).toEqual([expect.objectContaining({ ...about, what: 'passed', details })]);
     const held = { ...about, what: 'held', code: 'not_json', details };
     expect(await recordsOf(bad)).toEqual([expect.objectContaining(held)]);
-    const hidden = { ...about, what: 'held', code: 'private_topic', details: { source: 'github', type: 'private' } };
+    const hidden = {
+      ...about,
+      what: 'held',
+      code: 'private_topic',
+      details: { source: 'github', type: 'private', ...taken },
+    };
     expect(await recordsOf(odd)).toEqual([expect.objectContaining(hidden)]);
     expect(JSON.stringify([await recordsOf(good), await recordsOf(bad), await recordsOf(odd)])).not.toContain('jane');
   });
