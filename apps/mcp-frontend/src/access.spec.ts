@@ -65,7 +65,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'tokens.json'), JSON.stringify(tokens));
   await writeFile(join(folder, 'stack.yaml'), JSON.stringify(config));
   await writeFile(join(folder, 'policies.cedar'), FIRST);
-  stack = await startStack({ apps: CALLS, args: ['--config', join(folder, 'stack.yaml')] });
+  stack = await startStack({ apps: [...CALLS, 'saga-orchestrator'], args: ['--config', join(folder, 'stack.yaml')] });
   port = Number(new URL(stack.ready.mcp_url).port);
   sre = await stack.connect('sre');
 });
