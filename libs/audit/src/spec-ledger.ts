@@ -1,6 +1,6 @@
 /** For specs: a ledger in memory, as its writer makes it, and whoever tampers with it. */
 import { CheckpointSigner, type SignedCheckpoint } from './checkpoint.js';
-import { GENESIS, digestOf, nextRow, type ChainHead, type LedgerEntry, type LedgerRow } from './ledger-entry.js';
+import { GENESIS, digestOf, nextRow, type ChainHead, type LedgerRow } from './ledger-entry.js';
 import { parseRecord, writeRecord } from './record.js';
 import { newKey, seal } from './sealing.js';
 import { LedgerVerifier, type VerifyReport } from './verifier.js';
@@ -48,9 +48,9 @@ export function makeLedger(records: number, inStream = records): SpecLedger {
 export function verify({ rows, checkpoints, anchored, messages }: SpecLedger): VerifyReport {
   const verifier = new LedgerVerifier(signer.publicKey);
   verifier.checkpoints(checkpoints, anchored);
-  const entries = new Map<number, LedgerEntry | undefined>();
+  const bodies = new Map<number, string | undefined>();
   const ordered = [...rows].sort((a, b) => a.stream_sequence - b.stream_sequence);
-  for (const row of ordered) entries.set(row.stream_sequence, verifier.row(row));
-  for (const { sequence, subject, data } of messages) verifier.message(sequence, subject, data, entries.get(sequence));
+  for (const row of ordered) bodies.set(row.stream_sequence, verifier.row(row));
+  for (const { sequence, subject, data } of messages) verifier.message(sequence, subject, data, bodies.get(sequence));
   return verifier.finish(messages.at(-1)?.sequence);
 }

@@ -10,7 +10,7 @@
  */
 import { canonicalJson } from '@callboard/envelope';
 import type { Checkpoint, CheckpointKey, SignedCheckpoint } from './checkpoint.js';
-import { GENESIS, digestOf, type ChainHead, type LedgerEntry, type LedgerRow } from './ledger-entry.js';
+import { GENESIS, digestOf, placedBy, type ChainHead, type LedgerEntry, type LedgerRow } from './ledger-entry.js';
 import { readRecord } from './record.js';
 
 export type FindingCode =
@@ -129,8 +129,8 @@ export class LedgerVerifier {
     }
   }
 
-  /** The next row, in the order of `stream_sequence`. Returns its entry when nothing is wrong with it. */
-  row(row: LedgerRow): LedgerEntry | undefined {
+  /** The next row, in the order of `stream_sequence`. Returns its body when nothing is wrong with it. */
+  row(row: LedgerRow): string | undefined {
     this.#report.records += 1;
     const chain = this.#chain(row.tenant_id);
     const head = headBefore(row, chain);
@@ -139,7 +139,7 @@ export class LedgerVerifier {
     this.#lastSequence = Math.max(lastSequence, row.stream_sequence);
     const found = (code: FindingCode) => this.#find(code, `entry ${placeOf(row)}`);
     if (digestOf(row.body) !== row.hash) return found('changed');
-    const entry = JSON.parse(row.body) as LedgerEntry;
+    const entry = placedBy(row.body);
     const filed =
       entry.tenant_id === row.tenant_id &&
       entry.position === row.position &&
@@ -169,7 +169,7 @@ export class LedgerVerifier {
       const asSigned = checkpoint.hash === row.hash && checkpoint.stream_sequence === row.stream_sequence;
       if (!asSigned) return found('not_as_signed');
     }
-    return entry;
+    return row.body;
   }
 
   /** The stream begins at this message now: the audit writer took out those before it, which the ledger has. */
@@ -177,16 +177,17 @@ export class LedgerVerifier {
     this.#streamSequence = sequence - 1;
   }
 
-  /** The next message that is still in the stream, with the entry that was made of it; without one when the ledger has not got that far. */
-  message(sequence: number, subject: string, data: Uint8Array, entry: LedgerEntry | undefined): void {
+  /** The next message that is still in the stream, with the body of the entry that was made of it; without one when the ledger has not got that far. */
+  message(sequence: number, subject: string, data: Uint8Array, body: string | undefined): void {
     const expected = this.#streamSequence === undefined ? sequence : this.#streamSequence + 1;
     if (sequence !== expected) this.#find('stream_missing', `message ${expected} of AUDIT`);
     this.#streamSequence = sequence;
-    if (!entry) {
+    if (body === undefined) {
       if (sequence > this.#lastSequence) this.#report.pending += 1;
       return;
     }
     this.#report.compared += 1;
+    const entry = JSON.parse(body) as LedgerEntry;
     if (digestOf(data) !== entry.source_digest) this.#find('stream_changed', `message ${sequence} of AUDIT`);
     else if (!isMadeOf(entry, subject, data)) this.#find('changed', `entry ${placeOf(entry)}`);
   }

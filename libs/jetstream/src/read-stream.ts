@@ -73,7 +73,7 @@ function streamed(message: Msg): StreamedMessage {
   };
 }
 
-const START = 'NATS/1.0\r\n';
+const START = Buffer.from('NATS/1.0\r\n');
 /** What the server adds is at the end of a header, and no longer than this. */
 const MOST_ADDED = 2_048;
 
@@ -84,13 +84,14 @@ const MOST_ADDED = 2_048;
 function headerOf(message: Msg): (name: string) => string {
   const { buffer, byteOffset } = message.data;
   const from = Math.max(0, byteOffset - MOST_ADDED);
-  const before = Buffer.from(buffer, from, byteOffset - from).toString();
+  const before = Buffer.from(buffer, from, byteOffset - from);
   const start = before.lastIndexOf(START);
-  if (!before.endsWith('\r\n\r\n') || start < 0) return (name) => message.headers?.last(name) ?? '';
+  const header = start < 0 ? '' : before.toString('utf8', start);
+  if (!header.endsWith('\r\n\r\n')) return (name) => message.headers?.last(name) ?? '';
   return (name) => {
-    const at = before.lastIndexOf(`\r\n${name}: `);
-    if (at < start) return message.headers?.last(name) ?? '';
+    const at = header.lastIndexOf(`\r\n${name}: `);
+    if (at < 0) return message.headers?.last(name) ?? '';
     const value = at + name.length + 4;
-    return before.slice(value, before.indexOf('\r\n', value));
+    return header.slice(value, header.indexOf('\r\n', value));
   };
 }

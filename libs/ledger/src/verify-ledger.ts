@@ -31,14 +31,15 @@ export async function verifyLedger(
   let findings = 0;
   const rows = filed((after) => source.rows(after, PAGE));
   for await (const page of rows) {
-    const entries = page.map((row) => verifier.row(row));
-    let at = 0;
-    await messages.upTo(page.at(-1)!.stream_sequence, ({ seq, subject, data }) => {
-      while (at < page.length && page[at]!.stream_sequence < seq) at += 1;
-      verifier.message(seq, subject, data, page[at]?.stream_sequence === seq ? entries[at] : undefined);
-    });
+    for (const row of page) {
+      const body = verifier.row(row);
+      if (body === undefined) findings += 1;
+      if (!messages.mayBe(row.stream_sequence)) continue;
+      await messages.upTo(row.stream_sequence, ({ seq, subject, data }) =>
+        verifier.message(seq, subject, data, seq === row.stream_sequence ? body : undefined),
+      );
+    }
     records += page.length;
-    findings += entries.filter((entry) => !entry).length;
     onProgress({ records, findings });
   }
   await messages.upTo(Infinity, ({ seq, subject, data }) => verifier.message(seq, subject, data, undefined));
@@ -89,6 +90,7 @@ class StreamMessages {
   readonly #pages: AsyncGenerator<AuditMessage[]>;
   #page: readonly AuditMessage[] = [];
   #at = 0;
+  #ended = false;
 
   private constructor(
     private readonly nc: NatsConnection,
@@ -109,6 +111,12 @@ class StreamMessages {
     return (await this.jsm.streams.info(STREAM.audit)).state.last_seq;
   }
 
+  /** May there be one up to here that was not taken yet? Most entries are older than the stream. */
+  mayBe(sequence: number): boolean {
+    const next = this.#page[this.#at];
+    return next ? next.seq <= Math.min(sequence, this.last) : !this.#ended;
+  }
+
   async upTo(sequence: number, take: (message: StreamedMessage) => void): Promise<void> {
     while (this.#at < this.#page.length || (await this.#turn())) {
       const message = this.#page[this.#at]!;
@@ -123,7 +131,8 @@ class StreamMessages {
     const { value } = await this.#pages.next();
     this.#page = value ?? [];
     this.#at = 0;
-    return this.#page.length > 0;
+    this.#ended = this.#page.length === 0;
+    return !this.#ended;
   }
 
   async #read(after: number): Promise<AuditMessage[]> {
