@@ -1,6 +1,6 @@
 /**
  * Tests run on the compiled output, the same files that the stack runs: `npm test` builds first. They start real servers and
- * real processes, so few at once and with room for a slow machine; three for two cores, because much of their time they wait.
+ * real processes, so few at once and with room for a slow machine: three on two cores took as long as two, and more of them were late.
  * @type {import('jest').Config}
  */
 export default {
@@ -13,5 +13,5 @@ export default {
   testEnvironment: '<rootDir>/libs/testing/dist/jest/leak-guard.js',
   testSequencer: '<rootDir>/libs/testing/dist/jest/longest-first.js',
   testTimeout: 180_000,
-  maxWorkers: 3,
+  maxWorkers: 2,
 };
