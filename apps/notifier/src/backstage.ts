@@ -5,7 +5,7 @@
  * there yet, and the 400 in which it wraps whatever keeps it from finding or storing recipients. Every other 4xx is final.
  */
 import { contextNow } from '@callboard/tracing';
-import { neverConnected } from '@callboard/http';
+import { neverConnected, withTimeout } from '@callboard/http';
 import { bodyOf, type Notification } from './notification.js';
 
 export interface BackstageTarget {
@@ -44,7 +44,7 @@ export async function post(
       body,
       // A redirect would carry the token to somebody whom nobody has named.
       redirect: 'manual',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      signal: withTimeout(signal, timeoutMs),
     });
     status = response.status;
     retryAfterMs = retryAfter(response.headers.get('retry-after'));
@@ -76,7 +76,7 @@ function isAboutRecipients(status: number, text: string): boolean {
 
 async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)]);
+    const within = withTimeout(signal, READY_MS);
     const answer = await fetch(`${url}/.backstage/health/v1/readiness`, { signal: within, redirect: 'manual' });
     await answer.body?.cancel();
     return answer.ok;

@@ -8,3 +8,4 @@ export { countRefused } from './refused-credentials.js';
 export { ResourceMetadata } from './resource-metadata.js';
 export { takeRoom, type Room } from './take-room.js';
 export { refusals, watchLimit } from './watch-limit.js';
+export { withTimeout } from './with-timeout.js';

@@ -7,6 +7,7 @@
  *
  * Not guaranteed: a command that died between being kept and its outcome may be counted twice among those left out of a full digest.
  */
+import { withTimeout } from '@callboard/http';
 import { KeyValueStore } from '@callboard/jetstream';
 import type { BudgetLedger } from '../budgets/budget-ledger.js';
 import { budgetsFor, type BudgetRule, type Spending } from '../budgets/budget-rules.js';
@@ -113,7 +114,7 @@ export class DigestKeeper {
     const notification = summaryOf(claimed);
     const command = { tenantId, correlationId: digestId(claimed) };
     const target = this.settings.backstageOf(tenantId);
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DELIVER_MS)]);
+    const signal = withTimeout(this.#stop.signal, DELIVER_MS);
     if (!target) {
       this.events.refused('its tenant has no Backstage any more');
       return this.#settle(key, (now) => without(now, claimed));

@@ -5,7 +5,7 @@
 import { ActionError, type ActionAttributes, type ActionContext } from '@callboard/actions';
 import { withoutSecrets, type Filled, type SecretTexts } from '@callboard/config';
 import type { JsonObject } from '@callboard/envelope';
-import { neverConnected } from '@callboard/http';
+import { neverConnected, withTimeout } from '@callboard/http';
 import { notDone, unknownEnding } from '../endings.js';
 import { boundedText, commandHeaders } from '../far-http.js';
 import { refusal } from './refusal.js';
@@ -133,7 +133,7 @@ export class BackstageClient {
   async #send({ path, body, headers, attributes, signal, withinMs }: Request, token: string): Promise<Response> {
     const { url, timeout_ms } = this.site;
     const timeout = withinMs ?? timeout_ms;
-    const within = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+    const within = timeout === undefined ? signal : withTimeout(signal, timeout);
     try {
       return await fetch(url + path, {
         ...(body && { method: 'POST', body: JSON.stringify(body) }),

@@ -11,6 +11,7 @@
  * all actions of a runner are announced in one message.
  */
 import { ActionError, ActionSet, type ActionDefinition } from '@callboard/actions';
+import { withTimeout } from '@callboard/http';
 import { encodeToken, fingerprint } from '@callboard/envelope';
 import { metrics, type Logger } from '@callboard/telemetry';
 import { Counter, Gauge } from 'prom-client';
@@ -129,7 +130,7 @@ export class Mirror {
   async #ask(plugin: string): Promise<boolean> {
     const { name: backstage, refresh_ms: interval } = this.site;
     try {
-      const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(LIST_TIMEOUT_MS)]);
+      const signal = withTimeout(this.#stopped.signal, LIST_TIMEOUT_MS);
       const list = readList(plugin, await this.client.list(plugin, signal));
       if (!list) throw new ActionError(`${this.client.who}: the answer of ${plugin} is no list of actions`);
       this.#lists.set(plugin, list.actions);

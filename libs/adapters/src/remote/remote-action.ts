@@ -15,7 +15,7 @@ import {
 } from '@callboard/actions';
 import { withoutSecrets, type Filled, type SecretTexts } from '@callboard/config';
 import { callbackKey, writeCallbackToken, type FarSideAnswer, type JsonObject } from '@callboard/envelope';
-import { neverConnected } from '@callboard/http';
+import { neverConnected, withTimeout } from '@callboard/http';
 import { AdapterFileError, type RemoteAction } from '../adapter-file.js';
 import type { AskForToken } from '../backstage/tokens.js';
 import { adapterRetry, guarded, notDone, unknownEnding } from '../endings.js';
@@ -170,7 +170,7 @@ class FarSide {
         body: JSON.stringify({ ...context.command, ...more }),
         // A redirect would carry the command, and its token, to somebody whom nobody has named.
         redirect: 'manual',
-        signal: AbortSignal.any([context.signal, AbortSignal.timeout(target.timeout_ms)]),
+        signal: withTimeout(context.signal, target.timeout_ms),
       });
     } catch (error) {
       if (context.signal.aborted) throw error;
