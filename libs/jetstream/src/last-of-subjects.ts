@@ -154,6 +154,8 @@ export class LastOfSubjects {
     });
     if (generation !== this.#generation) return messages.stop();
     this.#messages = messages;
+    // From now on: what happens to the consumer before it has caught up counts as well.
+    const status = messages.status();
     const until = Date.now() + BEHIND_MS;
     try {
       for (;;) {
@@ -171,7 +173,7 @@ export class LastOfSubjects {
     isOld = false;
     pass.caughtUp(highest);
     this.#caughtUp();
-    void this.#distrust(messages, generation);
+    void this.#distrust(status, generation);
   }
 
   /** Sequence of the last message that the leader has; 0 when there is none. */
@@ -195,8 +197,8 @@ export class LastOfSubjects {
   }
 
   /** The client has made itself a new consumer after a gap, or has given up: make our own. */
-  async #distrust(messages: ConsumerMessages, generation: number): Promise<void> {
-    for await (const { type } of messages.status()) {
+  async #distrust(status: ReturnType<ConsumerMessages['status']>, generation: number): Promise<void> {
+    for await (const { type } of status) {
       if (generation !== this.#generation) return;
       if (type === 'ordered_consumer_recreated') return this.#reopen();
     }
