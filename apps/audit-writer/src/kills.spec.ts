@@ -6,8 +6,15 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AuditTrail } from '@callboard/jetstream';
-import { startTestNats, startTestPostgres, waitFor, type TestNats, type TestPostgres } from '@callboard/testing';
-import { ledgerOf, startWriter, verifyAll, type StartedWriter } from './spec-writer.js';
+import {
+  startTestNats,
+  startTestPostgres,
+  waitFor,
+  type TestNats,
+  type TestPostgres,
+  type TestApp,
+} from '@callboard/testing';
+import { ledgerOf, startWriter, verifyAll } from './spec-writer.js';
 
 const SECONDS = Number(process.env['CALLBOARD_SPEC_KILL_SECONDS'] ?? 12);
 const KILLS = Number(process.env['CALLBOARD_SPEC_KILLS'] ?? 8);
@@ -16,7 +23,7 @@ const SLOW_MS = 120_000 + 3_000 * SECONDS;
 
 let nats: TestNats;
 let postgres: TestPostgres;
-let writers: StartedWriter[] = [];
+let writers: TestApp[] = [];
 
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([startTestNats(), startTestPostgres()]);

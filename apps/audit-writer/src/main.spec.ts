@@ -6,15 +6,15 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AuditFact } from '@callboard/audit';
 import { AuditTrail, STREAM } from '@callboard/jetstream';
 import type { LedgerControl } from '@callboard/ledger';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, waitFor, type TestNats, type TestApp } from '@callboard/testing';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { ledgerOf, startWriter, verifyAll, type StartedWriter } from './spec-writer.js';
+import { ledgerOf, startWriter, verifyAll } from './spec-writer.js';
 
 const SLOW_MS = 180_000;
 
 let nats: TestNats;
 let folder: string;
-let writer: StartedWriter;
+let writer: TestApp;
 let ledger: LedgerControl;
 let audit: AuditTrail;
 let sre: JetStreamManager;

@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import type { SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM, type HeldLetter } from '@callboard/jetstream';
-import { startTestNats, type TestNats } from '@callboard/testing';
+import { startTestNats, type TestNats, type TestApp } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
+import { nameOf, rawEvent, settled, startFilter, stored } from './spec-filter.js';
 
 const DEADLY = new URL('./spec-deadly-filter.js', import.meta.url);
 const SLOW_MS = 180_000;
@@ -36,7 +36,7 @@ describe('an event that kills the process of the filter', () => {
         await raw.publish(events.at(-1)!, 10_000);
       }
       let deaths = 0;
-      let filter: StartedFilter | undefined;
+      let filter: TestApp | undefined;
       const env = { CALLBOARD_FILTER_MAX_CRASHES: String(MAX_CRASHES) };
       const keepRunning = async (): Promise<void> => {
         for (;;) {

@@ -3,10 +3,10 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM } from '@callboard/jetstream';
-import { readAudit, startTestNats, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, type TestNats, type TestApp } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
+import { nameOf, rawEvent, settled, startFilter, stored } from './spec-filter.js';
 
 const EVENTS = 1_000;
 const KEYS = 20;
@@ -40,7 +40,7 @@ describe('when filters and nats-server are killed at random', () => {
   it(
     'no event is lost, none is there twice, events of one key keep their order, and what became of each is on record',
     async () => {
-      const filters: StartedFilter[] = await Promise.all(['one', 'two'].map((name) => startFilter(nats, name)));
+      const filters: TestApp[] = await Promise.all(['one', 'two'].map((name) => startFilter(nats, name)));
       const raw = new RawEvents(publisher);
       const events = Array.from({ length: EVENTS }, (_, i) => event(i));
       let published = 0;

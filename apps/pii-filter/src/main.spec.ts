@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { heldLetterSubject, parseEventSubject } from '@callboard/envelope';
 import { EVENT_LIMITS, eventAddress, readEventHeaders, type SourcedEvent } from '@callboard/events';
 import { AckedPublisher, RawEvents, STREAM, type HeldLetter } from '@callboard/jetstream';
-import { readAudit, startTestNats, stopAudit, waitFor, type TestNats } from '@callboard/testing';
+import { readAudit, startTestNats, stopAudit, waitFor, type TestNats, type TestApp } from '@callboard/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
 import { contentOf } from './judge-event.js';
-import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
+import { nameOf, rawEvent, settled, startFilter, stored } from './spec-filter.js';
 
 let nats: TestNats;
 let jsm: JetStreamManager;
 let publisher: AckedPublisher;
 let raw: RawEvents;
-let filters: StartedFilter[] = [];
+let filters: TestApp[] = [];
 
 beforeAll(async () => {
   nats = await startTestNats({ topology: { eventPartitions: 2 } });
@@ -32,13 +32,13 @@ afterAll(async () => {
   await nats.dispose();
 });
 
-async function start(instance: string, env: NodeJS.ProcessEnv = {}): Promise<StartedFilter> {
+async function start(instance: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const filter = await startFilter(nats, instance, env);
   filters.push(filter);
   return filter;
 }
 
-const told = (filter: StartedFilter, what: string) =>
+const told = (filter: TestApp, what: string) =>
   waitFor(() => filter.output().includes(what), { what: `the log to say: ${what}` });
 
 const named = (messages: StoredMsg[], event: SourcedEvent) =>

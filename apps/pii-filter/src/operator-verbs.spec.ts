@@ -13,10 +13,10 @@ import {
   type CommandClient,
   type KeptLetter,
 } from '@callboard/jetstream';
-import { startTestNats, waitFor, type TestNats } from '@callboard/testing';
+import { startTestNats, waitFor, type TestNats, type TestApp } from '@callboard/testing';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { nameOf, rawEvent, settled, startFilter, stored, type StartedFilter } from './spec-filter.js';
+import { nameOf, rawEvent, settled, startFilter, stored } from './spec-filter.js';
 
 const LENIENT = 'version: 1\npolicies: [{ name: lenient }]\n';
 const STRICT = 'version: 1\npolicies: [{ name: strict, mode: allow_list, fields: [{ path: ref, action: keep }] }]\n';
@@ -30,7 +30,7 @@ let box: DeadLetterBox;
 let control: FilterControl;
 let folder: string;
 let policy: string;
-let filters: StartedFilter[];
+let filters: TestApp[];
 
 beforeAll(async () => {
   nats = await startTestNats({ topology: { eventPartitions: 4 } });

@@ -1,65 +1,19 @@
 /** What the specs of the filter share: the real app in a process of its own, raw events for it, and what becomes of them. */
-import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { eventName, type EventAttributes, type SourcedEvent } from '@callboard/events';
 import { STREAM, readSubject } from '@callboard/jetstream';
-import { waitFor, type TestNats } from '@callboard/testing';
+import { startApp, waitFor, type TestApp, type TestNats } from '@callboard/testing';
 import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 
 export const MAIN = new URL('./main.js', import.meta.url);
 export const KEY = randomBytes(32).toString('base64');
 
-export interface StartedFilter {
-  process: ChildProcess;
-  opsPort: number;
-  /** What it has printed. */
-  output(): string;
-  metrics(): Promise<string>;
-  /** Ends it as the supervisor does, and resolves with its exit code. */
-  stop(): Promise<number | null>;
-  kill(): Promise<void>;
-}
-
-export async function startFilter(
+export const startFilter = (
   nats: TestNats,
   instance: string,
   env: NodeJS.ProcessEnv = {},
   main: URL = MAIN,
-): Promise<StartedFilter> {
-  const child = fork(main, {
-    execArgv: [],
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: {
-      ...process.env,
-      CALLBOARD_NATS_URL: nats.url,
-      CALLBOARD_NATS_CREDS: nats.credsFile('pii-filter'),
-      CALLBOARD_INSTANCE: instance,
-      CALLBOARD_PSEUDONYM_KEY: KEY,
-      ...env,
-    },
-  });
-  let output = '';
-  for (const stream of [child.stdout!, child.stderr!])
-    stream.setEncoding('utf8').on('data', (text) => (output += text));
-  const exited = once(child, 'exit');
-  const ready = await Promise.race([once(child, 'message'), exited.then(() => undefined)]);
-  if (!ready) throw new Error(`the filter did not start:\n${output}`);
-  const [{ ports }] = ready as [{ ports: { ops: number } }];
-  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  };
-  return {
-    process: child,
-    opsPort: ports.ops,
-    output: () => output,
-    metrics: async () => (await fetch(`http://127.0.0.1:${ports.ops}/metrics`)).text(),
-    stop: () => end('SIGTERM'),
-    kill: async () => void (await end('SIGKILL')),
-  };
-}
+): Promise<TestApp> => startApp(nats, { app: 'pii-filter', main, instance }, { CALLBOARD_PSEUDONYM_KEY: KEY, ...env });
 
 export interface RawOverrides extends Partial<Omit<SourcedEvent, 'attributes' | 'data'>> {
   attributes?: Partial<EventAttributes>;

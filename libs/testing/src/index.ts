@@ -16,6 +16,7 @@ export { type Signals } from './backstage-signals.js';
 export { startBackstage, type TestBackstage, type TestBackstageOptions } from './test-backstage.js';
 export { RedactedEvents, type SpecEvent } from './redacted-events.js';
 export { readRawEvents, type RawEvent } from './raw-events.js';
+export { startApp, type TestApp } from './test-app.js';
 export { readAudit, stopAudit } from './test-audit.js';
 export { startTestCollector, type CollectedSpan, type TestCollector } from './test-collector.js';
 export { testCommand } from './test-command.js';
