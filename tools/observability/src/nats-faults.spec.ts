@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { describeWith, waitFor } from '@callboard/testing';
 import { NATS_METRICS } from './nats-exporter.js';
 import { PROMTOOL } from './promtool.js';
-import { firedAndCleared, type PlantedFault } from './spec-fired.js';
+import { firedAndCleared, plantFault, type PlantedFault } from './spec-fired.js';
 import { startNatsNodes, type NatsNodes } from './spec-nats-nodes.js';
 import { TimeLapse } from './spec-time-lapse.js';
 
@@ -34,13 +34,7 @@ describeWith([PROMTOOL], 'a cluster of three nats-servers', () => {
     plant: () => Promise<unknown>,
     mend: () => Promise<unknown>,
   ): Promise<void> {
-    await lapse.minutes(2);
-    const planted = lapse.minute;
-    await plant();
-    await lapse.minutes(LONG_ENOUGH);
-    const mended = lapse.minute;
-    await mend();
-    for (const [alert, labels] of Object.entries(alerts)) faults.push({ alert, planted, mended, labels });
+    faults.push(...(await plantFault(lapse, alerts, plant, mend, LONG_ENOUGH)));
     await waitFor(() => series('nats_server_total_streams').length === 3 && leaders().length === 1, {
       what: 'a whole cluster',
     });

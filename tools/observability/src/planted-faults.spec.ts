@@ -4,7 +4,7 @@
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import { bash, describeWith, isAlive, missing, operatorTools, stepsOf, waitFor } from '@callboard/testing';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { ALERTS } from './alerts.js';
@@ -13,7 +13,7 @@ import { NATS_METRICS } from './nats-exporter.js';
 import { PROMTOOL } from './promtool.js';
 import { runbookOf } from './rules.js';
 import { MOST_COMMANDS, startFaultyStack, type FaultyStack } from './spec-faulty-stack.js';
-import { firedAndCleared, type PlantedFault } from './spec-fired.js';
+import { firedAndCleared, plantFault, type PlantedFault } from './spec-fired.js';
 import { TimeLapse, type Scrape } from './spec-time-lapse.js';
 
 const SLOW_MS = 180_000;
@@ -64,33 +64,30 @@ describeWith([PROMTOOL], 'a real stack', () => {
       what: `${name} as expected everywhere`,
     });
 
-  /** Does this over and over until it is told to stop. */
+  /** Does this over and over until it is told to stop, at the latest when its test has ended, however that ends. */
   function overAndOver(what: () => Promise<unknown>): () => Promise<void> {
     let stopped = false;
     const running = (async () => {
       while (!stopped) await what();
     })();
-    return () => {
+    const stop = () => {
       stopped = true;
       return running;
     };
+    going.push(stop);
+    return stop;
   }
+  const going: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    await Promise.allSettled(going.splice(0).map((stop) => stop()));
+  }, SLOW_MS);
 
-  /** Plants, stays until all these alerts must have fired, and mends. */
-  async function fault(
+  const fault = async (
     alerts: Record<string, Record<string, string>>,
     plant: () => Promise<void>,
     mend: () => Promise<unknown>,
     minutes = LONG_ENOUGH,
-  ): Promise<void> {
-    await lapse.minutes(2);
-    const planted = lapse.minute;
-    await plant();
-    await lapse.minutes(minutes);
-    const mended = lapse.minute;
-    await mend();
-    for (const [alert, labels] of Object.entries(alerts)) faults.push({ alert, planted, mended, labels });
-  }
+  ) => void faults.push(...(await plantFault(lapse, alerts, plant, mend, minutes)));
 
   it('tells every metric that an alert, a promise or a panel asks for, or the exporter of NATS does', async () => {
     const told = new Set([...NATS_METRICS, ...(await faulty.told())]);
@@ -142,7 +139,7 @@ describeWith([PROMTOOL], 'a real stack', () => {
           saga = idOf(await call('stage.open', {}, later));
           await call('events.read', { cursor: 'c1_0_0' });
           await send(stack.ready, 'unreadable', 'text/plain; charset=utf-16', 'what nobody reads');
-          await send(stack.ready, 'slow', 'application/json', SLOW_EVENT);
+          for (let i = 0; i < LARGE_EVENTS; i++) await send(stack.ready, `large ${i}`, 'application/json', LARGE_EVENT);
           await figures('callboard_policies_broken', (value) => value === 1);
           await figures('callboard_quotas_broken', (value) => value === 1);
           await figures('callboard_filter_policy_broken', (value) => value === 1);
@@ -381,12 +378,10 @@ function idOf(called: { structuredContent?: unknown } | undefined): string {
   return (called!.structuredContent as { correlation_id: string }).correlation_id;
 }
 
-/** Takes a thread longer than it may: text that has to be looked at word by word. */
-const SLOW_EVENT = JSON.stringify({
-  notes: Array.from({ length: 8 }, (_, i) =>
-    `Ask Ada Lovelace, or Charles Babbage, about desk ${i} at 10 Main Street. `.repeat(1_200),
-  ),
-});
+/** Of one key, so that they wait for each other: long enough for whoever looks how old the oldest is. */
+const LARGE_EVENTS = 12;
+/** Needs more heap than a thread may have. */
+const LARGE_EVENT = JSON.stringify({ notes: Array.from({ length: 30_000 }, (_, i) => ({ [`seat ${i}`]: `Ada ${i}` })) });
 
 async function send(
   { ingest_url: url, token }: FaultyStack['stack']['ready'],

@@ -189,7 +189,7 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     env: {
       // Who guesses is refused for each guess, and not for guessing too often.
       'mcp-frontend': { CALLBOARD_MAX_FAILED_AUTHENTICATIONS: '100000' },
-      'pii-filter': { CALLBOARD_FILTER_TIMEOUT_MS: '2500' },
+      'pii-filter': { CALLBOARD_FILTER_WORKER_HEAP_MB: '32' },
       'audit-writer': { CALLBOARD_AUDIT_CHECKPOINT_MS: '500' },
       notifier: {
         CALLBOARD_BACKSTAGE_URL: backstage.url,

@@ -13,6 +13,23 @@ export interface PlantedFault {
   labels: Record<string, string>;
 }
 
+/** Plants, stays until all these alerts must have fired, and mends. */
+export async function plantFault(
+  lapse: TimeLapse,
+  alerts: Readonly<Record<string, Record<string, string>>>,
+  plant: () => Promise<unknown>,
+  mend: () => Promise<unknown>,
+  minutes: number,
+): Promise<PlantedFault[]> {
+  await lapse.minutes(2);
+  const planted = lapse.minute;
+  await plant();
+  await lapse.minutes(minutes);
+  const mended = lapse.minute;
+  await mend();
+  return Object.entries(alerts).map(([alert, labels]) => ({ alert, planted, mended, labels }));
+}
+
 /** Has promtool judge whether each alert fired while its fault was there, and neither before nor when all was at rest. `what` names those that did not. */
 export function firedAndCleared(lapse: TimeLapse, faults: readonly PlantedFault[]): ReturnType<typeof promtool> {
   const asked = new Set(ALERTS.flatMap(({ expr }) => expr.match(METRIC) ?? []).concat('callboard_calls_total'));
