@@ -1,6 +1,7 @@
 /** What the specs of the audit writer share: the real app in a process of its own, and what an operator sees of its ledger. */
 import { CheckpointSigner, type VerifyReport } from '@callboard/audit';
-import { LedgerControl, verifyLedger, type LedgerSource } from '@callboard/ledger';
+import { LedgerControl, type LedgerSource } from '@callboard/jetstream';
+import { verifyLedger } from '@callboard/ledger';
 import { startApp, type TestApp, type TestNats } from '@callboard/testing';
 
 const MAIN = new URL('./main.js', import.meta.url);

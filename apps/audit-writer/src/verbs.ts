@@ -1,4 +1,4 @@
-/** What an operator may ask, at `ctl.audit-writer.<verb>`; see `LedgerControl`. Pages are as long as a message allows. */
+/** What an operator may ask, at `ctl.audit-writer.<verb>`, and others for one tenant, at `ctl.audit-writer.search.<tenant>`; see `LedgerControl`. Pages are as long as a message allows. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type {
   Audit,
@@ -9,20 +9,25 @@ import type {
   LedgerRow,
   OpenedEntry,
 } from '@callboard/audit';
-import { AUDIT_VERBS, RequestAnswers, STREAM } from '@callboard/jetstream';
+import {
+  AUDIT_VERBS,
+  LEDGER_QUEUE,
+  RequestAnswers,
+  STREAM,
+  TENANT_SEARCHES,
+  ledgerRequestOf,
+  type LedgerAnswer,
+  type LedgerQuery,
+  type LedgerVerb,
+  type LedgerVerbs,
+} from '@callboard/jetstream';
 import {
   EmbeddedDatabase,
-  LEDGER_QUEUE,
   dropSealed,
-  ledgerVerbOf,
   sealSegments,
   type Database,
   type Ledger,
-  type LedgerAnswer,
-  type LedgerQuery,
   type LedgerReader,
-  type LedgerVerb,
-  type LedgerVerbs,
 } from '@callboard/ledger';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
@@ -56,7 +61,7 @@ export class Verbs {
       anchored: this.feed.anchored,
     }),
   };
-  readonly #requests: RequestAnswers;
+  readonly #requests: readonly RequestAnswers[];
 
   constructor(
     nc: NatsConnection,
@@ -69,20 +74,24 @@ export class Verbs {
     private readonly audit: Audit,
     private readonly onError: (error: unknown) => void,
   ) {
-    this.#requests = new RequestAnswers(nc, AUDIT_VERBS, LEDGER_QUEUE, (message) => this.#answer(message));
+    this.#requests = [AUDIT_VERBS, TENANT_SEARCHES].map(
+      (subject) => new RequestAnswers(nc, subject, LEDGER_QUEUE, (message) => this.#answer(message)),
+    );
   }
 
   /** Takes no more requests; resolves when those of before are answered. */
-  stop(): Promise<void> {
-    return this.#requests.stop();
+  async stop(): Promise<void> {
+    await Promise.all(this.#requests.map((requests) => requests.stop()));
   }
 
   async #answer(message: Msg): Promise<void> {
     let answer: LedgerAnswer<LedgerVerb>;
     try {
-      const verb = ledgerVerbOf(message.subject);
+      const { verb, tenantId } = ledgerRequestOf(message.subject);
       if (!Object.hasOwn(this.#answers, verb)) throw new Refused('There is no such verb');
-      answer = { ok: true, answer: await this.#answers[verb as LedgerVerb](parse(message) as never) };
+      // Whatever the request says of it: the subject is what NATS has let through.
+      const asked = tenantId === undefined ? parse(message) : { ...parse(message), tenant: tenantId };
+      answer = { ok: true, answer: await this.#answers[verb as LedgerVerb](asked as never) };
     } catch (error) {
       const refused = error instanceof Refused;
       if (!refused) this.onError(error);

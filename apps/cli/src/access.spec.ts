@@ -59,6 +59,12 @@ describe('callboard access explain', () => {
     expect(ran.stdout).toBe('deny\nno policy permits it, and what no policy permits is denied\n');
   });
 
+  it('says that what operators do must be named', async () => {
+    const ran = await callboard('access', 'explain', '--principal', 'acme/bob', '--action', 'read_audit');
+    const why = 'no policy permits it by its name, Action::"read_audit", and what no policy permits is denied';
+    expect(ran.stdout).toBe(`deny\n${why}\n`);
+  });
+
   it('says what is wrong with policies, with file and line', async () => {
     const broken = join(folder, 'broken.cedar');
     await writeFile(broken, '@id("a")\npermit (principal, action, resource) when { principal.age > 3 };');

@@ -4,7 +4,7 @@
  * Up: data dir, nats-server, streams, then the apps together; `ready.json` appears when all of them answer their readiness check.
  * A process that dies is replaced in its place, with its name and its ports, and `ready.json` is written again when the
  * replacement is ready. Down: front ends first, so that what they have accepted can still be answered, then orchestrators, then runners, then
- * notifiers, which are there only when there is somebody to notify, then ingestors, then filters, then audit writers, which hear of all of it, then
+ * notifiers and operators' tools, which are there only when there is somebody to notify and policies that name operators, then ingestors, then filters, then audit writers, which hear of all of it, then
  * Backstage where there is one, then nats-server. Not guaranteed: that a process which hangs without dying is replaced.
  */
 import { createServer } from 'node:net';
@@ -50,6 +50,7 @@ const DRAIN_MS: Record<AppName, number> = {
   'saga-orchestrator': 10_000,
   'action-runner': 20_000,
   notifier: 10_000,
+  'operator-tools': 10_000,
   'event-ingestor': 10_000,
   'pii-filter': 10_000,
   'audit-writer': 10_000,
@@ -180,7 +181,9 @@ export class Stack {
       // Before the ingestors, which would find no bus and come back later.
       await member.begin();
     }
-    const apps = APPS.filter((app) => app !== 'notifier' || this.#hasBackstage());
+    const apps = APPS.filter(
+      (app) => (app !== 'notifier' || this.#hasBackstage()) && (app !== 'operator-tools' || this.#hasPolicies()),
+    );
     const some = apps.filter((app) => config.replicas[app] > 0);
     say(`starting ${some.map((app) => `${config.replicas[app]} ${app}`).join(', ')}`);
     for (const app of apps) {
@@ -201,6 +204,12 @@ export class Stack {
     const { notifications, env } = this.options.config;
     const url = env.notifier?.['CALLBOARD_BACKSTAGE_URL'] ?? process.env['CALLBOARD_BACKSTAGE_URL'];
     return this.#backstage !== undefined || Boolean(notifications ?? url);
+  }
+
+  /** Without any, nobody is an operator. */
+  #hasPolicies(): boolean {
+    const { policies, env } = this.options.config;
+    return Boolean(policies ?? env['operator-tools']?.['CALLBOARD_POLICIES'] ?? process.env['CALLBOARD_POLICIES']);
   }
 
   /** @throws ServersError when the front ends could not use the file either */
@@ -292,6 +301,7 @@ export class Stack {
         ...this.#backstage?.is.notifierEnv(),
         ...(config.notifications && { CALLBOARD_NOTIFICATIONS: config.notifications }),
       },
+      'operator-tools': {},
       'event-ingestor': {
         CALLBOARD_HTTP_HOST: HOST,
         CALLBOARD_HTTP_PORT: String(ports.http),

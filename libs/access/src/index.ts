@@ -34,6 +34,7 @@ export {
 export { namedToolResource, runActionOf, toolResource, topicResource } from './policies/resources.js';
 export {
   ACCESS_ACTIONS,
+  OPERATOR_ACTIONS,
   type AccessAction,
   type AccessResource,
   type Caller,

@@ -67,6 +67,7 @@ describe('the topology', () => {
       'mcp-frontend',
       'notifier',
       'operator',
+      'operator-tools',
       'pii-filter',
       'provisioner',
       'saga-orchestrator',

@@ -101,17 +101,21 @@ export class DeadLetterBox {
       }
       return;
     }
+    for await (const letter of this.scan()) if (fits(letter, filter)) yield letter;
+  }
+
+  /** Every letter after one, whatever it is about, as `find` has them. */
+  async *scan(after = 0): AsyncGenerator<KeptLetter> {
     // What is redriven may give up again: without an end, the same command would be sent again for ever.
     const { last_seq } = (await this.jsm.streams.info(STREAM.deadLetters)).state;
-    for (let after = 0; after < last_seq;) {
-      const messages = await readSubject(this.jsm, STREAM.deadLetters, 'dlq.>', after);
+    for (let from = after; from < last_seq;) {
+      const messages = await readSubject(this.jsm, STREAM.deadLetters, 'dlq.>', from);
       if (messages.length === 0) return;
       for (const message of messages) {
         if (message.seq > last_seq) return;
-        const letter = read(message);
-        if (fits(letter, filter)) yield letter;
+        yield read(message);
       }
-      after = messages.at(-1)!.seq;
+      from = messages.at(-1)!.seq;
     }
   }
 

@@ -73,6 +73,17 @@ export {
   type FilterVerbs,
   type TenantRest,
 } from './filter-control.js';
+export {
+  LEDGER_QUEUE,
+  LedgerControl,
+  ledgerRequestOf,
+  type LedgerAnswer,
+  type LedgerQuery,
+  type LedgerSource,
+  type LedgerStatus,
+  type LedgerVerb,
+  type LedgerVerbs,
+} from './ledger-control.js';
 export { HeldLetterPublisher, type HeldEvent, type HeldLetter } from './held-letters.js';
 export { KeyedQueue, type Again } from './keyed-queue.js';
 export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';
@@ -96,6 +107,7 @@ export {
   FILTER_VERBS,
   OWNER_GROUP,
   STREAM,
+  TENANT_SEARCHES,
   TICKS_CONSUMER,
   USER_INFO,
   declareTopology,

@@ -78,8 +78,14 @@ export const FILTER_VERBS = 'ctl.pii-filter.*';
 /** What the operator asks of the audit writer: `ctl.audit-writer.<verb>`. */
 export const AUDIT_VERBS = 'ctl.audit-writer.*';
 
+/** What others ask of it, for somebody of a tenant: `ctl.audit-writer.search.<tenant>`. */
+export const TENANT_SEARCHES = 'ctl.audit-writer.search.*';
+
 /** Where the notifier takes its commands, and hears that they are cancelled. */
 const NOTIFIER_SUBJECTS = ['svc.notifications', 'svc.notifications.>'];
+
+/** Where operator-tools takes its commands, and hears that they are cancelled. */
+const OPERATOR_TOOLS_SUBJECTS = ['svc.operator-tools', 'svc.operator-tools.>'];
 
 /** Priority group of a partition's consumer: only the pinned owner is served. */
 export const OWNER_GROUP = 'owner';
@@ -681,8 +687,34 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
           ...api(`STREAM.PURGE.${STREAM.audit}`),
         ],
       },
-      subscribe: { allow: [inbox('audit-writer'), AUDIT_VERBS] },
+      subscribe: { allow: [inbox('audit-writer'), AUDIT_VERBS, TENANT_SEARCHES] },
       responds: true,
+    },
+    {
+      // Does for operators with an MCP client, as policies allow, what `operator` does for those at a terminal.
+      name: 'operator-tools',
+      publish: {
+        allow: [
+          AUDIT_SUBJECTS,
+          `$KV.${BUCKET.actions}.services.operator-tools.>`,
+          `$KV.${BUCKET.actions}.catalogs.>`,
+          ...reads(`KV_${BUCKET.actions}`),
+          // Answers the runner that asked.
+          inbox('action-runner'),
+          // Redrives: reads a letter, stores its command anew, says that it goes first, deletes the letter.
+          ...reads(STREAM.deadLetters),
+          ...api(`STREAM.MSG.DELETE.${STREAM.deadLetters}`),
+          COMMAND_SUBJECTS,
+          'out.*.*',
+          'deadline.*.*',
+          `$KV.${BUCKET.halts}.>`,
+          ...reads(`KV_${BUCKET.halts}`),
+          ...api(...[STREAM.commands, STREAM.outcomes].flatMap(gets)),
+          // The ledger is the audit writer's: it is asked, for one tenant.
+          TENANT_SEARCHES,
+        ],
+      },
+      subscribe: { allow: [inbox('operator-tools'), `${LIVE_PREFIX}.>`, ...OPERATOR_TOOLS_SUBJECTS] },
     },
     {
       name: 'saga-orchestrator',
@@ -716,7 +748,7 @@ function users(declared: DeclaredStream[]): DeclaredUser[] {
       // A process that is not ours: announces its actions, takes their commands, answers the runner that asked.
       name: 'service',
       publish: { allow: [`$KV.${BUCKET.actions}.remote.>`, inbox('action-runner')] },
-      subscribe: { allow: [inbox('service'), 'svc.>'], deny: NOTIFIER_SUBJECTS },
+      subscribe: { allow: [inbox('service'), 'svc.>'], deny: [...NOTIFIER_SUBJECTS, ...OPERATOR_TOOLS_SUBJECTS] },
     },
     {
       // A far side that takes its commands from a queue, such as Event-Driven Ansible; it reports over HTTP.

@@ -7,16 +7,7 @@ export {
   type Database,
   type Queryable,
 } from './database.js';
-export {
-  LEDGER_QUEUE,
-  LedgerControl,
-  ledgerVerbOf,
-  type LedgerAnswer,
-  type LedgerStatus,
-  type LedgerVerb,
-  type LedgerVerbs,
-} from './ledger-control.js';
-export { LedgerReader, type LedgerQuery, type LedgerSource } from './ledger-reader.js';
+export { LedgerReader } from './ledger-reader.js';
 export { Behind, Ledger, type StreamMessage } from './ledger.js';
 export { LATEST_MIGRATION, WRITER_GRANTS, migrate, migrationOf } from './migrations.js';
 export { dropSealed, sealSegments } from './segments.js';

@@ -1,31 +1,7 @@
 /** Reads a ledger: to verify all of it, to search it, to export it. */
 import type { LedgerRow, SignedCheckpoint } from '@callboard/audit';
+import type { LedgerQuery, LedgerSource } from '@callboard/jetstream';
 import type { Database } from './database.js';
-
-/** Which entries of a tenant; everything that is named must fit. */
-export interface LedgerQuery {
-  tenant?: string;
-  kind?: string;
-  correlation_id?: string;
-  actor?: string;
-  /** ISO 8601, UTC. */
-  since?: string;
-  until?: string;
-  /** Entries after this message of the audit stream, oldest first; without it the newest first. */
-  after?: number;
-  /** Entries before this message of the audit stream. */
-  before?: number;
-  limit: number;
-}
-
-/** Where the entries of a ledger come from; its own database, or its writer over NATS. */
-export interface LedgerSource {
-  /** In the order of the audit stream; from the first that there is, whatever its sequence says, when it is not said after which. */
-  rows(after: number | undefined, limit: number): Promise<LedgerRow[]>;
-  checkpoints(after: number | undefined, limit: number): Promise<(SignedCheckpoint & { stream_sequence: number })[]>;
-  /** The last of each tenant, where something was sealed. */
-  segments(): Promise<SignedCheckpoint[]>;
-}
 
 const ROW = 'tenant_id, position, stream_sequence, kind, at, correlation_id, actor, body, hash';
 

@@ -1,9 +1,8 @@
 /** Verifies a whole ledger beside the streams: all checkpoints first, then every entry with the message that it was made of, where that is still there. */
 import { LedgerVerifier, type CheckpointKey, type SignedCheckpoint, type VerifyReport } from '@callboard/audit';
-import { STREAM, readStream, type StreamPage, type StreamedMessage } from '@callboard/jetstream';
+import { STREAM, readStream, type LedgerSource, type StreamPage, type StreamedMessage } from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { LedgerSource } from './ledger-reader.js';
 
 const PAGE = 1_000;
 const MESSAGES: StreamPage = { batch: 1_000, maxBytes: 4 * 1024 ** 2 };

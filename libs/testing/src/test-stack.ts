@@ -30,7 +30,7 @@ export interface ReadyFile {
 }
 
 export interface TestStackOptions {
-  /** The apps that run; default: all but the audit writer, whose database takes seconds to make. */
+  /** The apps that run; default: all but the audit writer, whose database takes seconds to make, and the operators' tools. */
   apps?: readonly string[];
   /** Replicas of each app that runs; one where nothing is said. */
   replicas?: Record<string, number>;
@@ -62,7 +62,9 @@ export interface TestStack {
 
 /** What a stack needs for calls alone. Each app that does not start saves a second of a core. */
 export const CALLS = ['mcp-frontend', 'action-runner'] as const;
-const APPS = [...CALLS, 'event-ingestor', 'pii-filter', 'notifier', 'saga-orchestrator', 'audit-writer'];
+/** They run where they are asked for. */
+const ASKED_FOR = ['audit-writer', 'operator-tools'];
+const APPS = [...CALLS, 'event-ingestor', 'pii-filter', 'notifier', 'saga-orchestrator', ...ASKED_FOR];
 const CLI = fileURLToPath(new URL('../../../apps/cli/dist/main.js', import.meta.url));
 const STOP_MS = 60_000;
 
@@ -72,7 +74,7 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
   // JSON is YAML.
   if (folder !== undefined) await writeFile(config[1]!, JSON.stringify(options.config));
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'callboard-stack-')));
-  const apps = options.apps ?? APPS.filter((app) => app !== 'audit-writer');
+  const apps = options.apps ?? APPS.filter((app) => !ASKED_FOR.includes(app));
   const off = Object.fromEntries(APPS.filter((app) => !apps.includes(app)).map((app) => [app, 0]));
   const replicas = Object.entries({ ...off, ...options.replicas }).map(([app, count]) => `${app}=${count}`);
   const [program = '', ...argv] = [...(options.within ?? []), process.execPath];

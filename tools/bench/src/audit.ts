@@ -5,11 +5,10 @@
  * entries.
  */
 import { CheckpointSigner, writeRecord, type LedgerRow, type VerifyReport } from '@callboard/audit';
-import { AckedPublisher, STREAM } from '@callboard/jetstream';
+import { AckedPublisher, LedgerControl, STREAM } from '@callboard/jetstream';
 import {
   Checkpoints,
   Ledger,
-  LedgerControl,
   LedgerReader,
   PostgresDatabase,
   WRITER_ROLE,

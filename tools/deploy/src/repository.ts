@@ -14,6 +14,7 @@ export const APPS = [
   'event-ingestor',
   'pii-filter',
   'notifier',
+  'operator-tools',
   'saga-orchestrator',
   'audit-writer',
 ] as const;

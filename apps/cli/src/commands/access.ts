@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import {
   ACCESS_ACTIONS,
+  OPERATOR_ACTIONS,
   Policies,
   PoliciesError,
   parsePolicyTests,
@@ -90,8 +91,13 @@ async function explain(options: ExplainOptions): Promise<void> {
   }
   console.log(allowed ? 'allow' : 'deny');
   if (deciding.length > 0) console.log(`by ${deciding.join(', ')}`);
-  else console.log('no policy permits it, and what no policy permits is denied');
+  else console.log(`no policy permits it${mustBeNamed(action)}, and what no policy permits is denied`);
   if (failed.length > 0) console.log(`could not be evaluated, so it is denied: ${failed.join(', ')}`);
+}
+
+/** For what operators do, a permission for everything is none. */
+function mustBeNamed(action: AccessAction): string {
+  return (OPERATOR_ACTIONS as readonly string[]).includes(action) ? ` by its name, Action::"${action}"` : '';
 }
 
 async function test(file: string, options: { policies?: string; json: boolean }): Promise<void> {

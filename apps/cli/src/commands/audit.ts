@@ -6,16 +6,8 @@
  */
 import { AUDIT_KINDS, CheckpointKey, toOcsf, type OpenedEntry, type VerifyReport } from '@callboard/audit';
 import { decodeToken, encodeToken } from '@callboard/envelope';
-import {
-  LedgerControl,
-  LedgerReader,
-  PostgresDatabase,
-  dropSealed,
-  migrate,
-  verifyLedger,
-  type LedgerQuery,
-  type LedgerSource,
-} from '@callboard/ledger';
+import { LedgerControl, type LedgerQuery, type LedgerSource } from '@callboard/jetstream';
+import { LedgerReader, PostgresDatabase, dropSealed, migrate, verifyLedger } from '@callboard/ledger';
 import { Command, Option } from 'commander';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../failure.js';

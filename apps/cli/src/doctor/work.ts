@@ -1,5 +1,5 @@
+import { LedgerControl } from '@callboard/jetstream';
 /** What an operator is told of work that does not go on by itself: sagas that are halted, an audit writer that is behind. */
-import { LedgerControl } from '@callboard/ledger';
 import { listSagas } from '@callboard/saga-journal';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { failed, ok, warning, type Finding } from './finding.js';

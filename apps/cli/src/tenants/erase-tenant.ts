@@ -11,8 +11,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Audit } from '@callboard/audit';
-import { FilterControl, KeyValueStore, STREAM, tenantPlaces, type TenantPlace } from '@callboard/jetstream';
-import { LedgerControl } from '@callboard/ledger';
+import {
+  FilterControl,
+  KeyValueStore,
+  LedgerControl,
+  STREAM,
+  tenantPlaces,
+  type TenantPlace,
+} from '@callboard/jetstream';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Failure } from '../failure.js';

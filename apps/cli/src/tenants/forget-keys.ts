@@ -1,6 +1,5 @@
 /** Destroys the keys of a tenant, of its pseudonyms and in the ledger. */
-import { FilterControl } from '@callboard/jetstream';
-import { LedgerControl } from '@callboard/ledger';
+import { FilterControl, LedgerControl } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { OPERATOR } from '../running-stack.js';
 

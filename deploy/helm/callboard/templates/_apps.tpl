@@ -26,6 +26,9 @@ pii-filter:
 notifier:
   files: { notifications: CALLBOARD_NOTIFICATIONS, policies: CALLBOARD_POLICIES }
   drainMs: 10000
+operator-tools:
+  files: { policies: CALLBOARD_POLICIES }
+  drainMs: 10000
 saga-orchestrator:
   files: { sagas: CALLBOARD_SAGAS }
   drainMs: 10000

@@ -7,9 +7,9 @@ import { onFileReading, type FileReading } from '@callboard/config';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Policies } from './policies.js';
 import { SCHEMA } from './policy-set.js';
-import { parsePolicyTests, runPolicyCase } from './policy-tests.js';
+import { parsePolicyTests, runPolicyCase, type PolicyCase } from './policy-tests.js';
 import { namedToolResource, topicResource } from './resources.js';
-import { ACCESS_ACTIONS, type Caller, type Question } from './vocabulary.js';
+import { ACCESS_ACTIONS, OPERATOR_ACTIONS, type Caller, type Question } from './vocabulary.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../../../examples/policies', import.meta.url));
 const ada: Caller = { tenantId: 'acme', userId: 'user:default/ada', groups: ['sre'], via: 'static' };
@@ -49,6 +49,26 @@ async function replace(name: string, text: string): Promise<void> {
 }
 
 describe('what policies say', () => {
+  it('is no to what operators do where none that permits names it', async () => {
+    const redrive = { principal: ada, action: 'redrive', resource: namedToolResource('git.push') } as const;
+    const readAudit = { principal: ada, action: 'read_audit', resource: { type: 'Tenant', id: 'acme' } } as const;
+    const circumstances = { server: '/mcp' };
+    const named = 'action in [Callboard::Action::"call", Callboard::Action::"redrive"]';
+    const texts = {
+      'all.cedar': permit('all', ANY),
+      // To look at the action in a condition is not to name it.
+      'when.cedar': permit('when', ANY, ' when { action == Callboard::Action::"read_audit" }'),
+      'sre.cedar': permit('sre', `principal, ${named}, resource`, ' when { principal.groups.contains("sre") }'),
+    };
+    const { decide } = bound(await policies(texts));
+    const nobody = { allowed: false, policies: [], failed: [] };
+    expect(decide({ ...readAudit, circumstances })).toEqual(nobody);
+    expect(decide({ ...redrive, principal: bob, circumstances })).toEqual(nobody);
+    expect(decide({ ...redrive, circumstances })).toEqual({ allowed: true, policies: ['sre'], failed: [] });
+    await writeFile(join(dir, 'no.cedar'), `@id("no")\nforbid (${ANY}) when { principal.user like "*ada" };\n`);
+    expect(bound(await policies({})).decide({ ...redrive, circumstances })).toEqual({ ...nobody, policies: ['no'] });
+  });
+
   it('is no where none permits, and names no policy', async () => {
     const { decide } = bound(
       await policies({ 'a.cedar': permit('reads', 'principal, action == Callboard::Action::"read_events", resource') }),
@@ -208,14 +228,15 @@ describe('policies that change', () => {
 });
 
 describe('the policies that are there without a file', () => {
-  it('permit everything', async () => {
+  it('permit everything but what operators do', async () => {
     const opened = await Policies.open('');
-    const results = parsePolicyTests(await readFile(join(EXAMPLES, 'tests.yaml'), 'utf8'), 'tests.yaml').map(
-      ({ question }) => opened.decide(question),
-    );
-    expect(results.length).toBeGreaterThan(10);
-    for (const result of results) {
-      expect(result).toEqual({ allowed: true, policies: ['default-everything-in-ones-tenant'], failed: [] });
+    const cases = parsePolicyTests(await readFile(join(EXAMPLES, 'tests.yaml'), 'utf8'), 'tests.yaml');
+    const isOperators = ({ question }: PolicyCase) => (OPERATOR_ACTIONS as readonly string[]).includes(question.action);
+    expect(cases.filter((each) => !isOperators(each)).length).toBeGreaterThan(10);
+    for (const each of cases) {
+      const everything = { allowed: true, policies: ['default-everything-in-ones-tenant'], failed: [] };
+      const nothing = { allowed: false, policies: [], failed: [] };
+      expect(opened.decide(each.question)).toEqual(isOperators(each) ? nothing : everything);
     }
   });
 });

@@ -13,11 +13,12 @@ import { Dependencies } from './dependencies.js';
 import { PoliciesError } from './policies-error.js';
 import type { PolicyTexts } from './policy-files.js';
 import { Sets } from './sets.js';
-import type { Decision, Question } from './vocabulary.js';
+import { OPERATOR_ACTIONS, type AccessAction, type Decision, type Question } from './vocabulary.js';
 
 export const SCHEMA = readFileSync(new URL('../../cedar/callboard.cedarschema', import.meta.url), 'utf8');
 
 const MOST_POLICIES = 4_096;
+const OF_OPERATORS: ReadonlySet<AccessAction> = new Set(OPERATOR_ACTIONS);
 
 interface ReadPolicy {
   text: string;
@@ -32,6 +33,8 @@ export class PolicySet {
     /** Under which the engine keeps it. */
     private readonly name: string,
     private readonly sets: Sets,
+    /** Those that say in their scope for which actions they are. */
+    private readonly naming: ReadonlySet<string>,
     readonly ids: readonly string[],
     readonly digest: string,
     readonly dependencies: Dependencies,
@@ -56,7 +59,8 @@ export class PolicySet {
     const parsed = cedar.preparsePolicySet(name, { staticPolicies });
     if (parsed.type === 'failure') throw new PoliciesError(parsed.errors.map(wordsOf));
     const dependencies = Dependencies.of([...read.values()], SCHEMA);
-    return new PolicySet(name, sets, [...read.keys()], digest, dependencies);
+    const naming = [...read].filter(([, { json }]) => json.action.op !== 'All').map(([id]) => id);
+    return new PolicySet(name, sets, new Set(naming), [...read.keys()], digest, dependencies);
   }
 
   /** Costs a tenth of a millisecond and more: see `Policies` for what is remembered. */
@@ -67,7 +71,12 @@ export class PolicySet {
     if (answer.type === 'failure') return { allowed: false, policies: [], failed: [] };
     const { decision, diagnostics } = answer.response;
     const failed = diagnostics.errors.map(({ policyId }) => policyId).sort();
-    return { allowed: decision === 'allow' && failed.length === 0, policies: diagnostics.reason.sort(), failed };
+    const permitted = decision === 'allow';
+    // A permission for everything was written by somebody who thought of everybody's own doing.
+    const deciding = diagnostics.reason.filter(
+      (id) => !permitted || !OF_OPERATORS.has(question.action) || this.naming.has(id),
+    );
+    return { allowed: permitted && deciding.length > 0 && failed.length === 0, policies: deciding.sort(), failed };
   }
 }
 

@@ -3,7 +3,14 @@ import { YamlFile, record, shapeOf } from '@callboard/config';
 import type { Policies } from './policies.js';
 import { PoliciesError } from './policies-error.js';
 import { namedToolResource, topicResource } from './resources.js';
-import { ACCESS_ACTIONS, type AccessAction, type AccessResource, type Caller, type Question } from './vocabulary.js';
+import {
+  ACCESS_ACTIONS,
+  RUN_ACTIONS,
+  type AccessAction,
+  type AccessResource,
+  type Caller,
+  type Question,
+} from './vocabulary.js';
 
 export interface PolicyCase {
   name: string;
@@ -40,7 +47,7 @@ interface WrittenTool {
   open_world: boolean;
 }
 
-/** What a question is about; nothing for what is about the people of one's tenant. */
+/** What a question is about; nothing for what is about one's tenant. */
 export type WrittenResource = WrittenTool | { topic: string } | { server: string };
 
 interface Written {
@@ -174,8 +181,8 @@ export function toQuestion(
     resource: toResource(action, resource, tenantId),
     circumstances: {
       server,
-      ...(ABOUT[action] === 'tool' && !HANDLES.has(action) && { priority }),
-      ...(ABOUT[action] === 'tenant' && { severity }),
+      ...(OF_COMMANDS.has(action) && { priority }),
+      ...(OF_NOTIFICATIONS.has(action) && { severity }),
     },
   };
 }
@@ -191,13 +198,16 @@ const ABOUT: Record<AccessAction, 'server' | 'tool' | 'topic' | 'tenant'> = {
   subscribe: 'topic',
   notify: 'tenant',
   broadcast: 'tenant',
+  redrive: 'tool',
+  read_audit: 'tenant',
 };
-const HANDLES = new Set<AccessAction>(['cancel', 'read_result']);
+const OF_COMMANDS = new Set<AccessAction>(RUN_ACTIONS);
+const OF_NOTIFICATIONS = new Set<AccessAction>(['notify', 'broadcast']);
 
 function toResource(action: AccessAction, written: WrittenResource | undefined, tenantId: string): AccessResource {
   const about = ABOUT[action];
   if (about === 'tenant') {
-    if (written) throw new RangeError(`must not be there: ${action} is about the people of one's tenant`);
+    if (written) throw new RangeError(`must not be there: ${action} is about one's tenant`);
     return { type: 'Tenant', id: tenantId };
   }
   if (about === 'server' && written && 'server' in written) return { type: 'Server', id: written.server };

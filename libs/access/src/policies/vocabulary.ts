@@ -9,6 +9,8 @@ import type { Principal } from '../principal.js';
 
 export const RUN_ACTIONS = ['call', 'read_resource', 'get_prompt'] as const;
 export type RunAction = (typeof RUN_ACTIONS)[number];
+/** What operators do. A permission for them must name them: one for everything is none for these. */
+export const OPERATOR_ACTIONS = ['redrive', 'read_audit'] as const;
 export const ACCESS_ACTIONS = [
   'connect',
   ...RUN_ACTIONS,
@@ -18,6 +20,7 @@ export const ACCESS_ACTIONS = [
   'subscribe',
   'notify',
   'broadcast',
+  ...OPERATOR_ACTIONS,
 ] as const;
 export type AccessAction = (typeof ACCESS_ACTIONS)[number];
 

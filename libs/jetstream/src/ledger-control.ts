@@ -4,10 +4,34 @@
  * for somebody is recorded before it is answered.
  */
 import type { LedgerRow, OpenedEntry, SignedCheckpoint } from '@callboard/audit';
-import { CallboardError } from '@callboard/envelope';
-import { AUDIT_VERBS } from '@callboard/jetstream';
+import { CallboardError, decodeToken, encodeToken } from '@callboard/envelope';
 import { errors, type NatsConnection } from '@nats-io/transport-node';
-import type { LedgerQuery, LedgerSource } from './ledger-reader.js';
+import { AUDIT_VERBS } from './topology.js';
+
+/** Which entries of a tenant; everything that is named must fit. */
+export interface LedgerQuery {
+  tenant?: string;
+  kind?: string;
+  correlation_id?: string;
+  actor?: string;
+  /** ISO 8601, UTC. */
+  since?: string;
+  until?: string;
+  /** Entries after this message of the audit stream, oldest first; without it the newest first. */
+  after?: number;
+  /** Entries before this message of the audit stream. */
+  before?: number;
+  limit: number;
+}
+
+/** Where the entries of a ledger come from; its own database, or its writer over NATS. */
+export interface LedgerSource {
+  /** In the order of the audit stream; from the first that there is, whatever its sequence says, when it is not said after which. */
+  rows(after: number | undefined, limit: number): Promise<LedgerRow[]>;
+  checkpoints(after: number | undefined, limit: number): Promise<(SignedCheckpoint & { stream_sequence: number })[]>;
+  /** The last of each tenant, where something was sealed. */
+  segments(): Promise<SignedCheckpoint[]>;
+}
 
 export interface LedgerVerbs {
   rows: { asked: { after?: number; limit: number }; answered: LedgerRow[] };
@@ -45,9 +69,10 @@ export const LEDGER_QUEUE = 'audit-writer';
 const VERBS = AUDIT_VERBS.replace('*', '');
 const TIMEOUT_MS = 60_000;
 
-/** The verb in the subject of a request. */
-export function ledgerVerbOf(subject: string): string {
-  return subject.slice(VERBS.length);
+/** What the subject of a request says: the verb, and the tenant where it is a question about one. */
+export function ledgerRequestOf(subject: string): { verb: string; tenantId?: string } {
+  const [verb = '', tenant] = subject.slice(VERBS.length).split('.');
+  return { verb, ...(tenant !== undefined && { tenantId: decodeToken(tenant) }) };
 }
 
 export class LedgerControl implements LedgerSource {
@@ -66,15 +91,30 @@ export class LedgerControl implements LedgerSource {
   }
 
   /** @throws CallboardError when no audit writer runs, none answers, or it cannot be done. */
-  async ask<V extends LedgerVerb>(verb: V, asked: LedgerVerbs[V]['asked']): Promise<LedgerVerbs[V]['answered']> {
-    const answer = await this.#request<V>(verb, asked);
+  ask<V extends LedgerVerb>(verb: V, asked: LedgerVerbs[V]['asked']): Promise<LedgerVerbs[V]['answered']> {
+    return this.#ask<V>(verb, asked);
+  }
+
+  /** Of one tenant: it is in the subject, so what a user of NATS may ask can be narrowed to it. Throws as `ask` does. */
+  search(
+    tenantId: string,
+    asked: Omit<LedgerVerbs['search']['asked'], 'tenant'>,
+  ): Promise<LedgerVerbs['search']['answered']> {
+    return this.#ask<'search'>(`search.${encodeToken(tenantId)}`, asked);
+  }
+
+  async #ask<V extends LedgerVerb>(
+    subject: string,
+    asked: LedgerVerbs[V]['asked'],
+  ): Promise<LedgerVerbs[V]['answered']> {
+    const answer = await this.#request<V>(subject, asked);
     if (answer.ok) return answer.answer;
     throw new CallboardError(answer.code, answer.message);
   }
 
-  async #request<V extends LedgerVerb>(verb: V, asked: LedgerVerbs[V]['asked']): Promise<LedgerAnswer<V>> {
+  async #request<V extends LedgerVerb>(subject: string, asked: object): Promise<LedgerAnswer<V>> {
     try {
-      const message = await this.nc.request(VERBS + verb, JSON.stringify(asked), { timeout: TIMEOUT_MS });
+      const message = await this.nc.request(VERBS + subject, JSON.stringify(asked), { timeout: TIMEOUT_MS });
       return message.json<LedgerAnswer<V>>();
     } catch (cause) {
       const message =
