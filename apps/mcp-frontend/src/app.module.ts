@@ -27,6 +27,7 @@ import { eventMetrics, watchSubscriptions } from './events/event-metrics.js';
 import { HIDDEN_EVENTS } from './events/hidden-events.js';
 import { openEvents, type Events } from './events/open-events.js';
 import { FairShare } from './fair-share.js';
+import { UnderWayLimit } from './under-way-limit.js';
 import { Handles } from './handles.js';
 import { StateSeal } from './input-rounds.js';
 import { McpServer } from './mcp-server.js';
@@ -240,7 +241,10 @@ async function openServers(
   );
   const onError = warn(log, 'a command could not be cancelled for a caller that went away');
   const turns = watchTurns(
-    new FairShare({ underWay: config.commandsUnderWay, linePerTenant: config.maxLinePerTenant }),
+    new FairShare({
+      underWay: new UnderWayLimit(config.commandsUnderWay, () => performance.now()),
+      linePerTenant: config.maxLinePerTenant,
+    }),
     admission,
   );
   const partsOf = (spec: ServerSpec): ServerParts => {

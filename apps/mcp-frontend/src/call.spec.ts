@@ -308,7 +308,7 @@ describe('a call that waits for the turn of its tenant', () => {
   let goOn: () => void;
 
   beforeEach(async () => {
-    turns = new FairShare({ underWay: 1, linePerTenant: 1 });
+    turns = new FairShare({ underWay: { value: 1, accepted: () => undefined }, linePerTenant: 1 });
     const place = new Promise<never>((_, reject) => (goOn = () => reject(new Error('given back'))));
     for (const tenant of ['other', 'acme']) {
       turns.take(tenant, () => place, { deadlineAt: Infinity }).catch(() => undefined);

@@ -166,11 +166,11 @@ export class FrontendConfig extends EdgeConfig {
 
   @FromEnv(
     'CALLBOARD_COMMANDS_UNDER_WAY',
-    'Commands of all tenants that this replica has under way at once while several tenants call; more wait their turn. See docs/tenancy.md',
+    'Most commands of all tenants that this replica has under way at once while several tenants call; it finds how many are good, and more wait their turn. See docs/tenancy.md',
   )
   @IsInt()
   @Min(1)
-  commandsUnderWay: number = 16;
+  commandsUnderWay: number = 256;
 
   @FromEnv('CALLBOARD_MAX_LINE_PER_TENANT', 'Commands of one tenant that may wait for their turn at this replica')
   @IsInt()

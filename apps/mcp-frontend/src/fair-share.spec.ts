@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { CallboardError } from '@callboard/envelope';
+import type { UnderWayLimit } from './under-way-limit.js';
 import { CALLS_MS, FairShare, LONGEST_LINE_MS } from './fair-share.js';
 
 /** A command whose acceptance and end the spec brings about. */
@@ -12,6 +13,7 @@ class SpecCommand {
 }
 
 let turns: FairShare;
+let accepted: jest.Mock<UnderWayLimit['accepted']>;
 /** Names of commands, as they started. */
 let started: string[];
 let waited: number[];
@@ -51,7 +53,8 @@ async function acceptAndEnd(...commands: SpecCommand[]): Promise<void> {
 
 beforeEach(() => {
   jest.useFakeTimers();
-  turns = new FairShare({ underWay: 4, linePerTenant: 5 }, () => Date.now());
+  accepted = jest.fn();
+  turns = new FairShare({ underWay: { value: 4, accepted }, linePerTenant: 5 }, () => Date.now());
   [started, waited] = [[], []];
   turns.onWaited = (ms) => waited.push(ms);
 });
@@ -78,6 +81,9 @@ describe('once several tenants call', () => {
     const flood = calls('flood', 8);
     expect(started).toEqual(['quiet 1', 'flood 1', 'flood 2', 'flood 3']);
     expect([turns.underWay, turns.inLine, [...turns.inLineByTenant()]]).toEqual([4, 5, [['flood', 5]]]);
+    jest.advanceTimersByTime(3);
+    await flood[2]!.accept();
+    expect(accepted.mock.calls).toEqual([[3, 3, true]]);
     await acceptAndEnd(quiet!, flood[0]!);
     expect(started.slice(4)).toEqual(['flood 4', 'flood 5']);
     expect([turns.underWay, turns.inLine]).toEqual([4, 3]);

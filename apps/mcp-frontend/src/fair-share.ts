@@ -2,8 +2,8 @@
  * Whose command is accepted next, so that a tenant that calls as fast as it can leaves the calls of the others as quick as they were.
  *
  * While one tenant calls, everything starts as it comes: what goes together costs less. Once several have called within a minute, a front end has a
- * limited number of commands under way, because each waits for those that are ahead of it at every hop, and in this process. What comes beyond
- * waits in the line of its tenant, and tenants take turns. A tenant that has less than its equal share under way never waits.
+ * limited number of commands under way, because each waits for those that are ahead of it at every hop, and in this process. `UnderWayLimit` finds
+ * how many. What comes beyond waits in the line of its tenant, and tenants take turns. A tenant that has less than its equal share under way never waits.
  *
  * A command is under way until it has ended, or until twice the time has passed again that its acceptance took: by then one that is quick has ended,
  * and one that takes its time is no burden. That leaves no figure to set for a slow machine, and slow actions do not hold up their tenant.
@@ -13,10 +13,11 @@
  */
 import { performance } from 'node:perf_hooks';
 import { CallboardError } from '@callboard/envelope';
+import type { UnderWayLimit } from './under-way-limit.js';
 
 export interface FairShareLimits {
   /** Commands of all tenants together, once several call. */
-  underWay: number;
+  underWay: Pick<UnderWayLimit, 'value' | 'accepted'>;
   /** Commands of one tenant in line. */
   linePerTenant: number;
 }
@@ -70,6 +71,11 @@ export class FairShare {
 
   get underWay(): number {
     return this.#underWay;
+  }
+
+  /** Commands that may be under way at once while several tenants call. */
+  get most(): number {
+    return this.limits.underWay.value;
   }
 
   get inLine(): number {
@@ -135,19 +141,23 @@ export class FairShare {
   }
 
   #start<T extends Started>(tenantId: string, start: () => Promise<T>): Promise<T> {
+    const ahead = this.#underWay;
     this.#underWay += 1;
     this.#underWayOf.set(tenantId, this.#of(tenantId) + 1);
     const from = this.now();
     const started = start();
     started.then(
       ({ outcome }) => {
+        const tookMs = this.now() - from;
+        // What one tenant alone has accepted together says nothing.
+        if (this.#tenantsThatCall() > 1) this.limits.underWay.accepted(tookMs, ahead, this.#inLine > 0);
         const release = () => {
           if (timer === undefined) return;
           clearTimeout(timer);
           timer = undefined;
           this.#release(tenantId);
         };
-        let timer: NodeJS.Timeout | undefined = setTimeout(release, MORE * (this.now() - from));
+        let timer: NodeJS.Timeout | undefined = setTimeout(release, MORE * tookMs);
         outcome.then(release, release);
       },
       () => this.#release(tenantId),
@@ -189,7 +199,7 @@ export class FairShare {
   }
 
   #isRoomForAll(): boolean {
-    return this.#tenantsThatCall() <= 1 || this.#underWay < this.limits.underWay;
+    return this.#tenantsThatCall() <= 1 || this.#underWay < this.limits.underWay.value;
   }
 
   #hasRoom(tenantId: string): boolean {
@@ -197,7 +207,7 @@ export class FairShare {
   }
 
   #share(): number {
-    return Math.max(1, Math.floor(this.limits.underWay / this.#calledAt.size));
+    return Math.max(1, Math.floor(this.limits.underWay.value / this.#calledAt.size));
   }
 
   #of(tenantId: string): number {

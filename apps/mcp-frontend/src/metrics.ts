@@ -56,6 +56,11 @@ export function watchTurns(turns: FairShare, admission: Admission): FairShare {
     'Commands that are being accepted here, or were a moment ago',
     () => turns.underWay,
   );
+  gauge(
+    'callboard_commands_under_way_limit',
+    'How many may be, while several tenants call: as many as this replica has found to be good',
+    () => turns.most,
+  );
   return turns;
 }
 

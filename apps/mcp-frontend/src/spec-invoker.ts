@@ -23,6 +23,7 @@ import { Admission } from './admission.js';
 import { Invoker } from './call.js';
 import type { EventCalls } from './events/event-calls.js';
 import { FairShare } from './fair-share.js';
+import { UnderWayLimit } from './under-way-limit.js';
 import { Handles } from './handles.js';
 import { SagaDesk } from './sagas/saga-desk.js';
 import { McpServer } from './mcp-server.js';
@@ -62,7 +63,7 @@ export async function startInvoker(nc: NatsConnection, options: SpecInvokerOptio
     commands,
     handles,
     admission,
-    options.turns ?? new FairShare({ underWay: 16, linePerTenant: 1_024 }),
+    options.turns ?? new FairShare({ underWay: new UnderWayLimit(16, () => performance.now()), linePerTenant: 1_024 }),
     syncWindowMs,
     events,
     sagas,

@@ -12,6 +12,7 @@ import { Child } from './child.js';
 import { measurementOf, type LoopReport } from './load/closed-loop.js';
 import type { LoadOrder } from './load/http-load.js';
 import { compare } from './rounds.js';
+import { spread } from './statistics.js';
 
 const TOOL = 'demo.echo';
 const QUIET_CALLERS = 2;
@@ -26,17 +27,18 @@ export const tenants: Bench = {
   async run(context) {
     const wrong: string[] = [];
     const comparisons: Comparison[] = [];
+    const details: string[] = [];
     for (const flood of FLOODS) {
       const dataDir = await mkdtemp(join(context.directory, 'tenants-'));
       const started: { stop(): Promise<void> }[] = [];
       try {
-        comparisons.push(await measure(context, flood, dataDir, started, wrong));
+        comparisons.push(await measure(context, flood, dataDir, started, { wrong, details }));
       } finally {
         for (const process of started.reverse()) await process.stop();
         await rm(dataDir, { recursive: true, force: true });
       }
     }
-    return { comparisons, wrong };
+    return { comparisons, wrong, details };
   },
 };
 
@@ -45,7 +47,7 @@ async function measure(
   { callers, limit }: (typeof FLOODS)[number],
   dataDir: string,
   started: { stop(): Promise<void> }[],
-  wrong: string[],
+  { wrong, details }: { wrong: string[]; details: string[] },
 ): Promise<Comparison> {
   const tokens = { quiet: newToken(), flood: newToken() };
   const tokensFile = join(dataDir, 'tokens.json');
@@ -85,7 +87,9 @@ async function measure(
   const [warmUpMs, windowMs] = context.quick ? [500, 2_000] : [1_000, 5_000];
   const quiet = () => ask('quiet', { callers: QUIET_CALLERS, warmUpMs: warmUpMs!, windowMs: windowMs! });
   await ask('flood', { callers: 32, warmUpMs: context.quick ? 0 : 4_000, windowMs: 2_000 });
+  const alone = await ask('flood', { callers, warmUpMs: warmUpMs!, windowMs: windowMs! });
 
+  const floods: number[] = [];
   const limited = limit === undefined ? '' : `, ${limit} commands a tenant`;
   const sides = {
     what: `${QUIET_CALLERS} callers beside a flood of ${callers}${limited}`,
@@ -96,12 +100,15 @@ async function measure(
         // It begins before the quiet one counts, and ends after.
         const flood = ask('flood', { callers, warmUpMs: warmUpMs!, windowMs: windowMs! + warmUpMs! });
         const report = await quiet();
-        await flood;
+        floods.push((await flood).perSecond);
         return measurementOf(report);
       },
     },
   };
-  return compare(sides, context.quick ? 1 : 5, context);
+  const comparison = await compare(sides, context.quick ? 1 : 5, context);
+  const rates = [alone.perSecond, spread(floods).median].map((rate) => Math.round(rate));
+  details.push(`  ${sides.what}: the flood has ${rates[1]} a second, and ${rates[0]} alone`);
+  return comparison;
 }
 
 function newToken(): string {
