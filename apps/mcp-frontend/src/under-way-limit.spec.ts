@@ -52,16 +52,16 @@ it('stays at its least where more at once only wait for each other', () => {
   machine.run(2_000);
   machine.run(60_000);
   expect(machine.range[0]).toBe(LEAST);
-  expect(machine.range[1]).toBeLessThanOrEqual(LEAST + 1);
+  expect(machine.range[1]).toBeLessThanOrEqual(LEAST + 4);
 });
 
 it('grows as long as acceptance takes no longer, and no further than it may', () => {
   const small = new Machine(10, 5);
   small.run(10_000);
   small.run(30_000);
-  // Three times as long as alone is where it turns.
-  expect(small.range[0]).toBeGreaterThan(15);
-  expect(small.range[1]).toBeLessThan(40);
+  // Twice as long as alone is where it turns.
+  expect(small.range[0]).toBeGreaterThan(12);
+  expect(small.range[1]).toBeLessThan(25);
   const large = new Machine(1_000, 5);
   large.run(10_000);
   large.run(30_000);
@@ -78,7 +78,7 @@ it('follows a machine that becomes slower, and one that becomes quicker', () => 
   machine.atOnce = 1;
   machine.run(MEASURE_EVERY_MS);
   machine.run(2 * MEASURE_EVERY_MS);
-  expect(machine.range[1]).toBeLessThanOrEqual(LEAST + 1);
+  expect(machine.range[1]).toBeLessThanOrEqual(LEAST + 4);
 });
 
 it('takes a small part of the time for finding out', () => {

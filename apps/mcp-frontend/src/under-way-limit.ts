@@ -1,7 +1,7 @@
 /**
  * How many commands a front end has under way at once while several tenants call. It is found, not set: up to some number, more at once is more a second;
- * beyond it each only waits for the others, and that number is 4 on one machine and 100 on the next. So the limit grows while commands are in line and acceptance
- * takes not much longer than it does alone, and shrinks when it takes longer.
+ * beyond it each only waits for the others, and that number is 2 on one machine and 100 on the next. So the limit grows while commands are in line and acceptance
+ * takes less than twice as long as alone, and shrinks when it takes longer.
  *
  * What acceptance takes alone changes too, so it is measured again and again. Where no command was alone for a while, those in line go one by one until
  * it is known: some thirty of them, or for a quarter of a second. Where it cannot be known, because too many tenants always have one under way, the limit stays.
@@ -9,7 +9,7 @@
  * Invariant: the limit is `most` at most, and but for such moments `LEAST` at least (U1). Not promised: that it is the best one in the first seconds.
  */
 
-export const LEAST = 4;
+export const LEAST = 2;
 /** Before anything is known. */
 export const FIRST = 16;
 /** A command is alone with as many ahead of it at most. */
@@ -21,7 +21,7 @@ const SAMPLES = 16;
 /** Of the last measurements alone the least counts: whatever else happened made the others longer. */
 const REMEMBERED = 5;
 /** Acceptance that takes so many times what it does alone waits for others. */
-const LONGER = 3;
+const LONGER = 2;
 const SHRINK = 0.8;
 
 export class UnderWayLimit {
