@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connectNats } from '@callboard/jetstream';
+import { connectNats, type NatsTls } from '@callboard/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { waitFor } from './wait-for.js';
 
@@ -23,7 +23,7 @@ export interface ReadyFile {
   backstage_users?: Record<string, string>;
   database_url?: string;
   audit_public_key: string;
-  nats_users: Record<string, { creds: string }>;
+  nats_users: Record<string, { creds: string; tls?: NatsTls }>;
   metrics: Record<string, string[]>;
   processes: Record<string, number[]>;
   supervisor_pid: number;
@@ -135,6 +135,7 @@ export async function startStack(options: TestStackOptions = {}): Promise<TestSt
         servers: ready.nats_url,
         user,
         credsFile: join(dataDir, 'nats', 'creds', `${user}.creds`),
+        ...(ready.nats_users[user]?.tls && { tls: ready.nats_users[user].tls }),
         name: `test ${user}`,
       }),
     stop: async () => {

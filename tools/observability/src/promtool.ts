@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findProgram, type Program } from '@callboard/testing';
 
+/** Nothing that is asked of it takes so long; and while it is waited for no test can time out. */
+const LONGEST_MS = 120_000;
 const COMMAND = process.env['PROMTOOL'] ?? (await findProgram({ name: 'prometheus', path: 'usr/bin/promtool' }));
 
 export const PROMTOOL: Program = {
@@ -20,8 +22,12 @@ export function promtool(
   const folder = mkdtempSync(join(tmpdir(), 'callboard-promtool-'));
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-    const { status, stdout, stderr } = spawnSync(COMMAND, args, { cwd: folder, encoding: 'utf8' });
-    return { ok: status === 0, what: `${stdout}${stderr}` };
+    const { status, stdout, stderr, error } = spawnSync(COMMAND, args, {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: LONGEST_MS,
+    });
+    return { ok: status === 0, what: `${stdout}${stderr}${error ? error.message : ''}` };
   } finally {
     rmSync(folder, { recursive: true });
   }

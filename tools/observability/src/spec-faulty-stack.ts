@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { issueCertificates } from '@callboard/nats-server';
 import { startStack, startTestPostgres, type TestPostgres, type TestStack } from '@callboard/testing';
 import type { Scrape } from './spec-time-lapse.js';
 
@@ -17,13 +19,18 @@ const CLI = inRepository('apps/cli/dist/main.js');
 /** Commands of one tenant that may be open: so many that only who wants to reaches it. */
 export const MOST_COMMANDS = 60;
 
-const QUOTAS = `default: { commands: ${MOST_COMMANDS} }\n`;
+/** Our own authority certifies for so long. */
+const CERTIFIED_DAYS = 397;
+/** No command of the command line takes longer. */
+const COMMAND_MS = 60_000;
+
+const QUOTAS = `default: { commands: ${MOST_COMMANDS}, event_subscriptions: 1 }\n`;
 const POLICY = '@id("all")\npermit (principal, action, resource);\n';
 const REDACTION = 'version: 1\npolicies: [{ name: all }]\n';
 const BROKEN = 'this is none of it: [\n';
 
-/** An action whose key stands still after a dead letter, and one whose far side fails often. */
-const ACTIONS = `
+/** An action whose key stands still after a dead letter, one whose far side is closed, and one whose far side takes its time. */
+const actionsOf = (farSide: string) => `
 import { ActionError, ActionSet, defineAction } from '@callboard/actions';
 const input = { type: 'object', properties: { fail: { type: 'boolean' } } };
 const closed = () => { throw new ActionError('closed', { retryable: true }); };
@@ -44,6 +51,13 @@ export const actions = new ActionSet([
     attributes: { idempotent: true },
     retry: { max_attempts: 20, backoff_ms: 1, max_backoff_ms: 1 },
     run: closed,
+  }),
+  defineAction({
+    id: 'far.wait',
+    description: 'Waits for the answer of a far side',
+    input,
+    attributes: { idempotent: true },
+    run: async (_, { signal }) => (await fetch('${farSide}', { signal })).text(),
   }),
 ]);
 `;
@@ -93,6 +107,8 @@ watchFile(file, { interval: 100 }, () => send({ method: 'notifications/tools/lis
 /** An HTTP server of which a test says how it answers everything. */
 export class Stub {
   status = 200;
+  /** How long it takes over an answer. */
+  delayMs = 0;
 
   private constructor(
     readonly url: string,
@@ -101,7 +117,8 @@ export class Stub {
 
   static async start(body: string): Promise<Stub> {
     const server = createServer((request, response) => {
-      request.resume().on('end', () => {
+      request.resume().on('end', async () => {
+        if (stub.delayMs > 0) await delay(stub.delayMs);
         response.writeHead(stub.status, { 'content-type': 'application/json' }).end(stub.status === 200 ? body : '{}');
       });
     });
@@ -124,12 +141,16 @@ export interface FaultyStack {
   readonly backstage: Stub;
   /** Takes traces. */
   readonly collector: Stub;
+  /** Is waited for by `far.wait`. */
+  readonly farSide: Stub;
   /** Has the ledger. */
   readonly database: TestPostgres;
   /** Files that are followed. */
   readonly files: Readonly<
     Record<'policies' | 'quotas' | 'redaction' | 'tool', { break(): Promise<void>; mend(): Promise<void> }>
   >;
+  /** Renews the certificate with which a user connects to NATS, as its authority does, by one that is good for so many days. */
+  certify(user: string, days: number): Promise<void>;
   /** What every process that answers tells now, with the labels that a scraper gives. */
   scrape(): Promise<Scrape>;
   /** The metrics that are told, of any type. */
@@ -164,7 +185,6 @@ export async function startFaultyStack(): Promise<FaultyStack> {
   };
   await Promise.all([
     ...Object.values(texts).map(([path, text]) => writeFile(path, text)),
-    writeFile(at('actions.mjs'), ACTIONS),
     writeFile(at('sagas/stage.yaml'), SAGA),
     writeFile(at('downstream.mjs'), DOWNSTREAM),
     // JSON is YAML.
@@ -172,13 +192,19 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     writeFile(at('notifications.yaml'), '{}'),
     writeFile(at('token'), 'spec'),
   ]);
-  const [backstage, collector, database] = await Promise.all([
+  const [backstage, collector, farSide, database] = await Promise.all([
     Stub.start('[{ "id": "spec" }]'),
     Stub.start('{}'),
+    Stub.start('"here"'),
     startTestPostgres(),
-    run(process.execPath, [CLI, 'adapters', 'pin', '--file', at('adapters.yaml')], { cwd: folder }),
+    run(process.execPath, [CLI, 'adapters', 'pin', '--file', at('adapters.yaml')], {
+      cwd: folder,
+      timeout: COMMAND_MS,
+    }),
   ]);
+  await writeFile(at('actions.mjs'), actionsOf(farSide.url));
   const config = {
+    nats: { tls: true },
     action_modules: ['@callboard/demo-actions', at('actions.mjs')],
     adapters: at('adapters.yaml'),
     notifications: at('notifications.yaml'),
@@ -203,7 +229,7 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     replicas: { 'action-runner': 2, 'audit-writer': 1 },
     env: { CALLBOARD_TRACES_URL: `${collector.url}/v1/traces`, CALLBOARD_AUDIT_DATABASE_URL: database.url },
   }).catch(async (error: unknown) => {
-    await Promise.all([backstage.stop(), collector.stop(), database.dispose()]);
+    await Promise.all([backstage.stop(), collector.stop(), farSide.stop(), database.dispose()]);
     throw error;
   });
 
@@ -225,12 +251,17 @@ export async function startFaultyStack(): Promise<FaultyStack> {
     return answers.flat();
   };
   return {
-    ...{ stack, folder, backstage, collector, database },
+    ...{ stack, folder, backstage, collector, farSide, database },
     files: {
       policies: file(texts.policies),
       quotas: file(texts.quotas),
       redaction: file(texts.redaction),
       tool: file(texts.tool),
+    },
+    certify: async (user, days) => {
+      const tls = at('.callboard/nats/tls');
+      await Promise.all(['pem', 'key'].map((of) => rm(join(tls, `user-${user}.${of}`))));
+      await issueCertificates(tls, [user], [], Date.now() - (CERTIFIED_DAYS - days) * 86_400_000);
     },
     scrape: async () => {
       const samples: Scrape = new Map();
@@ -250,13 +281,14 @@ export async function startFaultyStack(): Promise<FaultyStack> {
       }
       return names;
     },
-    callboard: async (...args) => (await run(process.execPath, [CLI, ...args], { cwd: folder })).stdout,
+    callboard: async (...args) =>
+      (await run(process.execPath, [CLI, ...args], { cwd: folder, timeout: COMMAND_MS })).stdout,
     stop: async () => {
       // Whatever a test has left: a process that stands still cannot stop.
       process.kill(stack.ready.supervisor_pid, 'SIGCONT');
       const stopped = stack.stop();
       await stopped.catch(() => undefined);
-      await Promise.all([backstage.stop(), collector.stop(), database.dispose()]);
+      await Promise.all([backstage.stop(), collector.stop(), farSide.stop(), database.dispose()]);
       await rm(folder, { recursive: true, force: true });
       await stopped;
     },

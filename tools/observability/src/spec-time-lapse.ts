@@ -10,25 +10,33 @@ export type Scrape = Map<string, number>;
 
 const MINUTE_MS = 200;
 const DURATIONS = /^callboard_(audit_lag_seconds|ledger_checkpoint_age_seconds|filter_oldest_raw_seconds)\b/;
-/** How long the last figures go on, in minutes: longer than any window that an alert about a symptom looks back. */
-const REST_MINUTES = 80;
+/**
+ * How long the last figures go on, in minutes: longer than any window that an alert about a symptom looks back, and than the shorter one of any
+ * two that one about a promise does.
+ */
+const REST_MINUTES = 400;
+/** No scrape takes so long. */
+const STUCK_MS = 60_000;
 
 export class TimeLapse {
   readonly #startedAt = Date.now();
   /** Of each minute what was told last before its end. */
   readonly #scrapes: Scrape[] = [];
   #latest: Scrape = new Map();
+  #latestAt = Date.now();
   #stopped = false;
+  #failed: unknown;
   readonly #running: Promise<void>;
 
   /** @param scrape what all processes that are there tell now */
   constructor(scrape: () => Promise<Scrape>) {
-    this.#running = this.#run(scrape);
+    this.#running = this.#run(scrape).catch((error: unknown) => void (this.#failed = error));
   }
 
   async #run(scrape: () => Promise<Scrape>): Promise<void> {
     while (!this.#stopped) {
       this.#latest = await scrape();
+      this.#latestAt = Date.now();
       // A scrape that took longer leaves minutes without one of their own, as an interval of several minutes does.
       for (const until = this.#now(); this.#scrapes.length <= until;) this.#scrapes.push(this.#latest);
       await delay(MINUTE_MS - ((Date.now() - this.#startedAt) % MINUTE_MS));
@@ -49,9 +57,17 @@ export class TimeLapse {
     return this.#latest;
   }
 
-  /** Resolves when so many minutes more have been seen. */
+  /**
+   * Resolves when so many minutes more have been seen.
+   * @throws what a scrape has thrown, or Error when one does not end: nothing more will be seen
+   */
   async minutes(count: number): Promise<void> {
-    for (const until = this.minute + count; this.minute < until;) await delay(MINUTE_MS / 2);
+    for (const until = this.minute + count; this.minute < until;) {
+      if (this.#failed !== undefined) throw this.#failed;
+      if (this.#stopped) throw new Error('the time lapse was stopped');
+      if (Date.now() - this.#latestAt > STUCK_MS) throw new Error(`a scrape has not ended within ${STUCK_MS} ms`);
+      await delay(MINUTE_MS / 2);
+    }
   }
 
   async stop(): Promise<void> {
