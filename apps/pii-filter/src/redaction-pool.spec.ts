@@ -16,7 +16,7 @@ beforeAll(() => {
     {
       workers: 2,
       workerHeapMb: 32,
-      timeoutMs: 500,
+      timeoutMs: 2_000,
       filename: new URL('./spec-worker.js', import.meta.url).href,
       onLost: (reason) => lost.push(reason),
     },
