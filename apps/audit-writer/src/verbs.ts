@@ -1,4 +1,7 @@
-/** What an operator may ask, at `ctl.audit-writer.<verb>`, and others for one tenant, at `ctl.audit-writer.search.<tenant>`; see `LedgerControl`. Pages are as long as a message allows. */
+/**
+ * What an operator may ask, at `ctl.audit-writer.<verb>`, and others for one tenant, at `ctl.audit-writer.search.<tenant>`; see `LedgerControl`. Pages
+ * are as long as a message allows.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import type {
   Audit,
@@ -15,6 +18,7 @@ import {
   RequestAnswers,
   STREAM,
   TENANT_SEARCHES,
+  fitting,
   ledgerRequestOf,
   type LedgerAnswer,
   type LedgerQuery,
@@ -47,8 +51,9 @@ class Refused extends Error {}
 
 export class Verbs {
   readonly #answers: Answers = {
-    rows: async ({ after, limit }) => fitting(await this.reader.rows(sequence(after), bounded(limit))),
-    checkpoints: async ({ after, limit }) => fitting(await this.reader.checkpoints(sequence(after), bounded(limit))),
+    rows: async ({ after, limit }) => fitting(await this.reader.rows(sequence(after), bounded(limit)), MOST_BYTES),
+    checkpoints: async ({ after, limit }) =>
+      fitting(await this.reader.checkpoints(sequence(after), bounded(limit)), MOST_BYTES),
     segments: () => this.reader.segments(),
     seal: (asked) => this.#seal(asked),
     drop: (asked) => this.#drop(asked),
@@ -123,7 +128,7 @@ export class Verbs {
       query.actor = actor;
     }
     const rows = await this.reader.search(query);
-    return fitting(await Promise.all(rows.map((row) => this.#open(row))));
+    return fitting(await Promise.all(rows.map((row) => this.#open(row))), MOST_BYTES);
   }
 
   async #open(row: LedgerRow): Promise<OpenedEntry> {
@@ -198,11 +203,4 @@ function bounded(limit: unknown): number {
 function text(value: unknown): string {
   if (typeof value === 'string' && value.length <= 1_024) return value;
   throw new Refused('A filter is a text');
-}
-
-/** As many as one message holds; one at least. */
-function fitting<T>(rows: T[]): T[] {
-  let bytes = 0;
-  const count = rows.findIndex((row) => (bytes += Buffer.byteLength(JSON.stringify(row)) + 1) > MOST_BYTES);
-  return count < 0 ? rows : rows.slice(0, Math.max(1, count));
 }

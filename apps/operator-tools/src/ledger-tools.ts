@@ -6,7 +6,7 @@ import { callerOf, type Gate } from '@callboard/access';
 import { ActionError, defineAction, type ActionContext, type ActionDefinition } from '@callboard/actions';
 import { AUDIT_KINDS } from '@callboard/audit';
 import type { JsonObject } from '@callboard/envelope';
-import type { LedgerControl } from '@callboard/jetstream';
+import { fitting, type LedgerControl } from '@callboard/jetstream';
 import { z } from 'zod';
 
 const MOST_ENTRIES = 100;
@@ -69,9 +69,7 @@ export class LedgerTools {
       ...(before !== undefined && { before }),
       ...{ limit, by: userId },
     });
-    let bytes = 0;
-    const tooMany = found.findIndex((entry) => (bytes += JSON.stringify(entry).length) > MOST_BYTES);
-    const entries = tooMany < 0 ? found : found.slice(0, Math.max(1, tooMany));
+    const entries = fitting(found, MOST_BYTES);
     const more = entries.length === limit || entries.length < found.length;
     return {
       entries: entries as unknown as JsonObject[],

@@ -5,11 +5,12 @@
  * neither is a held event, which belongs to the privacy filter. Nothing is shown of what a command carried. Who redrives is on record before
  * the command is stored again; that it is one command, however often it is asked, is `DeadLetterBox`'s promise.
  */
-import { callerOf, namedToolResource, type Gate, type Question } from '@callboard/access';
+import { callerOf, namedToolResource, person, type Gate, type Question } from '@callboard/access';
 import { ActionError, defineAction, type ActionContext, type ActionDefinition } from '@callboard/actions';
 import type { Audit } from '@callboard/audit';
 import { CallboardError, type JsonObject } from '@callboard/envelope';
 import {
+  fitsLetter,
   redriveAll,
   type CommandClient,
   type DeadLetterBox,
@@ -81,7 +82,7 @@ export class LetterTools {
 
   async list(args: z.infer<typeof listInput>, { command, signal }: ActionContext): Promise<JsonObject> {
     const { action, ordering_key: key, reason, after = 0, limit } = args;
-    const filter = { tenant: command.tenant_id, action, key, reason, after };
+    const filter = { tenant: command.tenant_id, action, key, reason };
     const letters: JsonObject[] = [];
     let looked = 0;
     let last = after;
@@ -90,7 +91,7 @@ export class LetterTools {
       if (letters.length === limit || looked === MOST_LOOKED_AT) return { letters, next: last };
       looked += 1;
       last = found.letter;
-      if (!isOfCommand(found) || !fits(found, filter)) continue;
+      if (!isOfCommand(found) || !fitsLetter(found, filter)) continue;
       if (this.gate.policies.decide(this.#question(found, command)).allowed) letters.push(this.#shown(found));
     }
     return { letters };
@@ -120,16 +121,11 @@ export class LetterTools {
   /** One by one, each when it is on record. */
   async *#recorded(letters: CommandLetter[], context: ActionContext): AsyncGenerator<CommandLetter> {
     const { command, signal, correlationId } = context;
-    const { tenant_id: tenantId, user_id: userId, groups = [], caller } = command;
     for (const each of letters) {
       signal.throwIfAborted();
       await this.audit.record({
-        ...{ kind: 'operator', what: 'redrive', tenantId },
-        who: {
-          ...{ userId, groups },
-          ...(caller && { via: caller.via }),
-          ...(caller?.client_id !== undefined && { clientId: caller.client_id }),
-        },
+        ...{ kind: 'operator', what: 'redrive', tenantId: command.tenant_id },
+        who: person(callerOf(command)),
         correlationId: each.command.correlation_id,
         action: each.about.action!,
         details: { letter: each.letter, by: correlationId },
@@ -161,18 +157,6 @@ export class LetterTools {
 
 function isOfCommand(letter: KeptLetter): letter is CommandLetter {
   return letter.command !== undefined;
-}
-
-function fits(
-  { about, reason }: CommandLetter,
-  wanted: { tenant: string; action?: string | undefined; key?: string | undefined; reason?: string | undefined },
-): boolean {
-  return (
-    about.tenant_id === wanted.tenant &&
-    (wanted.action === undefined || about.action === wanted.action) &&
-    (wanted.key === undefined || about.ordering_key === wanted.key) &&
-    (wanted.reason === undefined || reason === wanted.reason)
-  );
 }
 
 function told(fared: Redrive): JsonObject {

@@ -42,8 +42,12 @@ export function missingScopes({ scopes }: Principal, wanted: readonly string[]):
 }
 
 /** As whoever reads audit records knows the caller. */
-export function person({ userId, groups, clientId, via }: Principal, address?: string): AuditPerson {
-  const who: AuditPerson = { userId, via };
+export function person(
+  { userId, groups, clientId, via }: Pick<Principal, 'userId' | 'groups' | 'clientId'> & { via: string },
+  address?: string,
+): AuditPerson {
+  const who: AuditPerson = { userId };
+  if (via !== '') who.via = via;
   if (groups.length > 0) who.groups = groups;
   if (clientId !== undefined) who.clientId = clientId;
   if (address !== undefined) who.address = address;

@@ -55,14 +55,14 @@ export interface KeptLetter extends DeadLetter {
 }
 
 export interface LetterFilter {
-  letters?: number[];
-  tenant?: string;
-  action?: string;
-  key?: string;
-  reason?: string;
+  letters?: number[] | undefined;
+  tenant?: string | undefined;
+  action?: string | undefined;
+  key?: string | undefined;
+  reason?: string | undefined;
   /** Gave up at or after, and before: milliseconds since 1970. */
-  since?: number;
-  until?: number;
+  since?: number | undefined;
+  until?: number | undefined;
 }
 
 /** What became of a held event that was filtered again; `reason`: it is held still. */
@@ -97,11 +97,11 @@ export class DeadLetterBox {
     if (filter.letters) {
       for (const sequence of filter.letters) {
         const letter = await this.get(sequence);
-        if (letter && fits(letter, filter)) yield letter;
+        if (letter && fitsLetter(letter, filter)) yield letter;
       }
       return;
     }
-    for await (const letter of this.scan()) if (fits(letter, filter)) yield letter;
+    for await (const letter of this.scan()) if (fitsLetter(letter, filter)) yield letter;
   }
 
   /** Every letter after one, whatever it is about, as `find` has them. */
@@ -318,7 +318,8 @@ function ofSubject({ subject }: DeadLetter): KeptLetter['about'] {
   }
 }
 
-function fits({ about, reason, at }: KeptLetter, filter: LetterFilter): boolean {
+/** Is it one of those that a filter is for? Its own `letters` are not looked at. */
+export function fitsLetter({ about, reason, at }: KeptLetter, filter: LetterFilter): boolean {
   return (
     agrees(filter.tenant, about.tenant_id) &&
     agrees(filter.action, about.action) &&

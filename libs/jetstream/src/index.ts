@@ -53,6 +53,7 @@ export {
 export { KeyValueStore, type KeyValueEntry } from './key-value-store.js';
 export {
   DeadLetterBox,
+  fitsLetter,
   redriveAll,
   redrivenCommand,
   type KeptLetter,
@@ -84,6 +85,7 @@ export {
   type LedgerVerb,
   type LedgerVerbs,
 } from './ledger-control.js';
+export { fitting } from './fitting.js';
 export { HeldLetterPublisher, type HeldEvent, type HeldLetter } from './held-letters.js';
 export { KeyedQueue, type Again } from './keyed-queue.js';
 export { DeadlineKeeper, acceptedRecord, scheduleDeadline } from './deadlines.js';
